@@ -114,7 +114,7 @@ async def test_cancel(gateway: Any) -> None:
             await worker.start(runs)
             listening = worker.redis.pubsub(ignore_subscribe_messages=True)
             await listening.subscribe("mecapy:control")
-            await listening.get_message(timeout=5)
+            await listening.get_message(timeout=120)
             assert http.post(f"/tasks/{waits}/cancel").json() == {
                 "task_id": waits,
                 "status": "cancelled",
@@ -124,7 +124,7 @@ async def test_cancel(gateway: Any) -> None:
                 "task_id": runs,
                 "status": "running",
             }
-            message = await listening.get_message(timeout=5)
+            message = await listening.get_message(timeout=120)
             assert message and json.loads(message["data"]) == {"cancel": runs}
             await listening.aclose()
         assert http.get(f"/tasks/{waits}/result").json()["status"] == "cancelled"

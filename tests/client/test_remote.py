@@ -61,18 +61,18 @@ def test_called_it_runs_here() -> None:
 
 def test_submitted_it_runs_on_the_pool() -> None:
     """`submit` gives a Future of the call, with what the function reads of its module."""
-    assert scaled.submit(2.0, by=4.0).result(60) == 24.0
-    assert process.submit().result(60) != os.getpid()
+    assert scaled.submit(2.0, by=4.0).result(240) == 24.0
+    assert process.submit().result(240) != os.getpid()
 
 
 def test_it_may_call_itself_there() -> None:
     """On the worker, a remote function that is called runs there."""
-    assert factorial.submit(6).result(60) == 720
+    assert factorial.submit(6).result(240) == 720
 
 
 def test_a_method_sends_its_object() -> None:
     """`submit` of a bound method calls it for that object."""
-    assert Beam(3.0).deflection.submit(2.0).result(60) == 18.0
+    assert Beam(3.0).deflection.submit(2.0).result(240) == 18.0
     assert Beam(3.0).deflection(2.0) == 18.0
 
 
@@ -88,7 +88,7 @@ def test_maps() -> None:
 def test_options_stand_in_the_task(client: Client) -> None:
     """Options of the decorator, and of `options`, are those of its tasks."""
     task = process.options(priority=7).submit()
-    task.result(60)
+    task.result(240)
     status = client.gateway.get(f"/tasks/{task.id}")
     assert (status["name"], status["priority"]) == ("where", 7)
     with pytest.raises(TypeError, match="'memroy' is no option of a call; there are: name"):
@@ -143,7 +143,7 @@ def test_after_cancel_it_is_cancelled(client: Client) -> None:
     with pytest.raises(CancelledError):
         running.result(0)
     done = client.submit(abs, -1)
-    assert done.result(60) == 1 and not done.cancel() and not done.cancelled()
+    assert done.result(240) == 1 and not done.cancel() and not done.cancelled()
 
 
 def test_clients_of_options_are_one_client(running_stack: Any) -> None:
@@ -174,6 +174,6 @@ def test_prints_of_a_call_appear_where_it_was_submitted(
     client: Client, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What a submitted call prints, here, before its result is there."""
-    assert client.submit(inverse, 4).result(60) == 0.25
-    assert client.run("print('of a text'); 3").result(60) == 3
+    assert client.submit(inverse, 4).result(240) == 0.25
+    assert client.run("print('of a text'); 3").result(240) == 3
     assert capsys.readouterr().out == "inverse of 4\nof a text\n"

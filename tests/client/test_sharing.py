@@ -36,11 +36,11 @@ def test_calls_share_a_task(client: Client, known: Callable[[Any], Any]) -> None
     """Each has its result; with `share=False`, or before the function is known, each has a task."""
     fn = known(calls.double)
     together = [client.submit(fn, number) for number in range(TOGETHER)]
-    assert [task.result(60) for task in together] == [0, 2, 4, 6]
+    assert [task.result(240) for task in together] == [0, 2, 4, 6]
     assert len({task.id for task in together}) == 1
     alone = [client.options(share=False).submit(fn, number) for number in range(2)]
     alone += [client.submit(calls.same, number) for number in range(2)]
-    assert [task.result(60) for task in alone] == [0, 2, 0, 1]
+    assert [task.result(240) for task in alone] == [0, 2, 0, 1]
     assert len({task.id for task in alone}) == 4
 
 
@@ -64,7 +64,7 @@ def test_a_call_finds_nothing_of_the_others(client: Client, known: Callable[[Any
     """Neither global names, nor drawn random numbers, nor the folder that another changed to."""
     fn = known(calls.counted)
     tasks = [client.submit(fn) for _ in range(TOGETHER)]
-    first, *others = [task.result(60) for task in tasks]
+    first, *others = [task.result(240) for task in tasks]
     assert first[0] == 1
     assert others == [first] * (TOGETHER - 1)
 
@@ -79,7 +79,7 @@ def test_arguments_are_as_they_were_at_submission(
     for rate in range(TOGETHER):
         tasks.append(client.submit(fn, model, rate))
         model.parts.append("here")
-    assert [task.result(60).parts for task in tasks] == [
+    assert [task.result(240).parts for task in tasks] == [
         [*["here"] * rate, rate] for rate in range(TOGETHER)
     ]
 
@@ -90,7 +90,7 @@ def test_where_one_ends_the_process_the_others_start_again(
     """A call that kills its process fails alone."""
     fn = known(calls.ends)
     tasks = [client.submit(fn, number) for number in range(TOGETHER)]
-    assert [task.result(60) for task in tasks if task is not tasks[2]] == [0, 1, 3]
+    assert [task.result(240) for task in tasks if task is not tasks[2]] == [0, 1, 3]
     assert isinstance(tasks[2].exception(60), errors.TaskFailed)
 
 
@@ -108,14 +108,14 @@ def test_cancel(
         time.sleep(0.05)
     assert tasks[1].cancel()
     with pytest.raises(CancelledError):
-        tasks[1].result(60)
-    assert [tasks[0].result(60), tasks[2].result(60)] == [0.0, 0.01]
+        tasks[1].result(240)
+    assert [tasks[0].result(240), tasks[2].result(240)] == [0.0, 0.01]
 
 
 def test_a_result_is_an_input(client: Client, known: Callable[[Any], Any]) -> None:
     """Of another call; a failed one is told with its exception."""
     tasks = [client.submit(known(calls.noisy), number) for number in range(TOGETHER)]
-    assert client.submit(calls.same, [tasks[0], tasks[2]]).result(60) == [0, 2]
+    assert client.submit(calls.same, [tasks[0], tasks[2]]).result(240) == [0, 2]
     with pytest.raises(errors.ParentFailed) as failed:
         client.submit(calls.same, tasks[1])
     assert repr(failed.value.__cause__) == "ValueError(1)"
@@ -125,9 +125,9 @@ def test_large_results(client: Client, known: Callable[[Any], Any]) -> None:
     """They arrive whole; the function's next calls go alone, for they would fill one process."""
     fn = known(calls.ramp)
     tasks = [client.submit(fn, number) for number in range(TOGETHER)]
-    assert [int(task.result(60)[-1]) for task in tasks] == [99_999 + n for n in range(TOGETHER)]
+    assert [int(task.result(240)[-1]) for task in tasks] == [99_999 + n for n in range(TOGETHER)]
     tasks = [client.submit(fn, number) for number in range(2)]
-    assert [int(task.result(60)[0]) for task in tasks] == [0, 1]
+    assert [int(task.result(240)[0]) for task in tasks] == [0, 1]
     assert tasks[0].id != tasks[1].id
 
 

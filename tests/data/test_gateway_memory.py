@@ -55,7 +55,7 @@ def process(
                 yield gateway, psutil.Process(running.pid)
             finally:
                 running.terminate()
-                running.wait(20)
+                running.wait(120)
 
 
 def _until_ready(gateway: Gateway, running: subprocess.Popen[bytes]) -> None:

@@ -79,7 +79,7 @@ def arrays(stack: Stack) -> None:
     with Client(stack.of("gateway")[0].url, TOKEN) as client:
         for number in range(10):
             array = np.arange(200_000) + number
-            assert (client.run("2 * array", inputs={"array": array}).result(60) == 2 * array).all()
+            assert (client.run("2 * array", inputs={"array": array}).result(240) == 2 * array).all()
 
 
 def forget_all(stack: Stack) -> None:

@@ -135,7 +135,7 @@ def _follow(stack: Stack, way: Proxy, over: threading.Event) -> list[tuple[str, 
     while not over.is_set() or len(told) < 2:
         task = client.run(PRINTING, retries=0)
         try:
-            assert task.result(90) == "told"
+            assert task.result(240) == "told"
         except TimeoutError:
             raise AssertionError(
                 f"{task.id} has no end: {task.outcome} "
@@ -143,7 +143,7 @@ def _follow(stack: Stack, way: Proxy, over: threading.Event) -> list[tuple[str, 
             ) from None
         events = list[wire.Event]()
         while not events or events[-1].type not in wire.FINAL:
-            event = task.events.get(timeout=10)
+            event = task.events.get(timeout=120)
             assert isinstance(event, wire.Event), event
             events.append(event)
         told.append((task.id, events))

@@ -131,8 +131,8 @@ def test_several_at_once(kernel: Kernel, gate: Gate) -> None:
     submit(kernel, f"%%mecapy --bg --as long --name held\n{gate.wait}x = 1")
     submit(kernel, "%%mecapy --bg --as bad\nfirst = n\n1 / 0")
     submit(kernel, "%%mecapy --bg --as good\nsecond = n * 2")
-    assert kernel.run("good.result(60)").ok
-    ran = kernel.run("bad.result(60)")
+    assert kernel.run("good.result(240)").ok
+    ran = kernel.run("bad.result(240)")
     assert (
         ran.error == "ZeroDivisionError"
         and "----> 3" in re.sub(r"\x1b\[\d+m", "", ran.text)

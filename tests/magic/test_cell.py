@@ -152,7 +152,7 @@ def test_background(kernel: Kernel) -> None:
     assert kernel.run(
         "%%mecapy --bg --as job\nimport time\ntime.sleep(0.5)\nlate = 11\nlate * 2"
     ).ok
-    assert kernel.value("(job.result(20), job.vars['late'], late)") == "(22, 11, 11)"
+    assert kernel.value("(job.result(240), job.vars['late'], late)") == "(22, 11, 11)"
     assert kernel.value("await job") == "22"
 
 

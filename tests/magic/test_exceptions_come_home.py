@@ -107,5 +107,5 @@ def test_an_error_whose_text_needs_what_cannot_travel(kernel: Kernel) -> None:
     ran = kernel.run("%%mecapy\nfailing()")
     assert "MeshError: overlap in wing" in strip(ran.text) and "---->" in strip(ran.text)
     assert kernel.run("%%mecapy --bg --as job\nfailing()").ok
-    ran = kernel.run("job.result(30)")
+    ran = kernel.run("job.result(240)")
     assert ran.error == "CellError" and "MeshError: overlap in wing" in strip(ran.text)

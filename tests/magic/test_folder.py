@@ -87,7 +87,7 @@ Path("new.txt").write_text("there")
     (project / "both.txt").write_text("here")
     (project / "new.txt").write_text("mine")
     gate.open()
-    ran = kernel.run("job.result(60)")
+    ran = kernel.run("job.result(240)")
     assert ran.ok, ran.text
     assert (project / "both.txt").read_text() == "here"
     assert (project / "new.txt").read_text() == "mine"
@@ -184,7 +184,7 @@ def test_unchanged_files_are_sent_once(kernel: Kernel, project: Path) -> None:
         if change:
             (project / change).write_bytes(os.urandom(300_000))
         assert kernel.run("%%mecapy --bg --as job\nx = 1").ok
-        kernel.run("job.result(60)")
+        kernel.run("job.result(240)")
         figures.append(eval(kernel.value("(job.sent_bytes, job.reused_bytes)")))  # noqa: S307
     assert figures[0][0] > 3_300_000
     assert figures[1][0] < 10_000 and figures[1][1] >= 3_300_000

@@ -257,7 +257,7 @@ def worker(
     finally:
         started.terminate()
         try:
-            started.wait(40)
+            started.wait(120)
         finally:
             started.kill()
 

@@ -184,7 +184,7 @@ class Provider:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._server.shutdown()
-        self._thread.join(10)
+        self._thread.join(120)
         self._server.server_close()
 
     def about(self) -> dict[str, Any]:

@@ -141,7 +141,7 @@ def test_one_body_one_key(gateway: Any) -> None:
 
         def submit(n: int) -> httpx.Response:
             if n < 20:
-                begin.wait(60)
+                begin.wait(240)
             answer = http.post("/tasks", json=MAKING, headers={"Idempotency-Key": "k"})
             while answer.status_code == 503:  # all connections of a busy gateway were taken
                 time.sleep(float(answer.headers["Retry-After"]))

@@ -138,5 +138,5 @@ def _with_a_store_that_refuses(stack: Stack, key: str, folder: Path) -> str:
             until(lambda: "ready" in log.read_text() or gateway.poll() is not None, 60)
         finally:
             gateway.terminate()
-            gateway.wait(40)
+            gateway.wait(120)
     return log.read_text(errors="replace")

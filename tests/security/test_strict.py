@@ -54,7 +54,7 @@ def test_strict_refuses(tmp_path: Path, layer: str) -> None:
     without a traceback.
     """
     with worker(tmp_path, os.geteuid(), nowhere("strict"), *launcher(layer)) as process:
-        assert process.wait(60) == 1
+        assert process.wait(240) == 1
     said = (tmp_path / "worker.log").read_text()
     assert (
         f"{layer} is missing" in said

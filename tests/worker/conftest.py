@@ -13,7 +13,9 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from resource import RLIMIT_NOFILE, setrlimit
 from typing import Any
 
 import psutil
@@ -207,7 +209,10 @@ class Process:
         self.settings, self.log = settings, log
         self.process: asyncio.subprocess.Process
 
-    async def start(self, python: str = sys.executable) -> Process:
+    async def start(
+        self, python: str = sys.executable, open_files: tuple[int, int] | None = None
+    ) -> Process:
+        """`open_files`: the soft and the hard limit that it begins with."""
         names = (
             "database_url",
             "redis_url",
@@ -226,6 +231,7 @@ class Process:
                 env=os.environ | said | {"MECAPY_PRELOAD": ""},
                 stdout=log,
                 stderr=log,
+                preexec_fn=open_files and partial(setrlimit, RLIMIT_NOFILE, open_files),
             )
         return self
 
@@ -244,12 +250,12 @@ async def start_worker(settings: Settings, tmp_path: Path) -> AsyncIterator[Any]
     """Starts worker processes; those still alive at the end are killed."""
     started: list[Process] = []
 
-    async def start(**changes: Any) -> Process:
+    async def start(open_files: tuple[int, int] | None = None, **changes: Any) -> Process:
         process = Process(
             settings.model_copy(update=changes), tmp_path / f"worker{len(started)}.log"
         )
         started.append(process)
-        return await process.start()
+        return await process.start(open_files=open_files)
 
     yield start
     offspring: list[psutil.Process] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -136,10 +135,7 @@ async def test_more_inputs_than_the_usual_limit_of_open_files(
     desk: Desk, start_worker: Any
 ) -> None:
     """A worker may open as many files as its system allows."""
-    worker = await start_worker()
-    resource.prlimit(
-        worker.process.pid, resource.RLIMIT_NOFILE, (256, 4096)
-    )  # long before it has imported anything
+    await start_worker(open_files=(256, 4096))
     outcome = await desk.run(
         "total = sum(a.sum() for a in arrays)", payload=await _arrays(desk, 900)
     )
@@ -148,8 +144,7 @@ async def test_more_inputs_than_the_usual_limit_of_open_files(
 
 async def test_more_inputs_than_files_may_be_open(desk: Desk, start_worker: Any) -> None:
     """The task fails at once, and says whose limit that is."""
-    worker = await start_worker()
-    resource.prlimit(worker.process.pid, resource.RLIMIT_NOFILE, (256, 256))
+    await start_worker(open_files=(256, 256))
     error = await desk.failed("arrays", payload=await _arrays(desk, 300))
     assert (
         error.kind == "storage"
