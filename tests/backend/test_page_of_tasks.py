@@ -65,6 +65,8 @@ async def test_ten_thousand_tasks(gateway: Any) -> None:
         ("x = 1\ny = 2", "x = 1"),
         ("\n# why\n\n  plot(T)\n", "plot(T)"),
         ("# only this", "# only this"),
+        ("import time\nfrom a import b\nrun()", "run()"),
+        ("import antigravity", "import antigravity"),
         ("", ""),
         ('s = "a\\"b\\\\"', 's = "a\\"b\\\\"'),
         ("é = '\U0001d6fc'", "é = '\U0001d6fc'"),
@@ -72,7 +74,7 @@ async def test_ten_thousand_tasks(gateway: Any) -> None:
     ],
 )
 def test_first_lines(code: str, line: str) -> None:
-    """The first line that is code, also of a request that was cut off anywhere."""
+    """The first line that is code and no import, also of a request that was cut off anywhere."""
     request = json.dumps({"code": code, "name": '"code":"other"'}, separators=(",", ":"))
     assert first_line(request) == line
     for end in range(min(len(request), 60)):

@@ -1,5 +1,5 @@
-"""The first line of a task's code, for lists. Remembered, because a list that is open asks again
-and again, and code never changes.
+"""The first line of a task's code that tells what it does, for lists. Remembered, because a list
+that is open asks again and again, and code never changes.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mecapy_jupyter.shared import units
 _MOST = 20_000
 _CHARS = 1000
 _CODE = re.compile(r'\{"code": ?"((?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*)')
+_SAYS_LITTLE = "#", "import ", "from "
 _known: dict[str, str] = {}
 
 
@@ -35,5 +36,6 @@ def first_line(request: str) -> str:
     found = _CODE.match(request)
     code = str(json.loads(f'"{found[1]}"')) if found else ""
     lines = (line for line in map(str.strip, code.splitlines()) if line)
-    said = [line for line in lines if not line.startswith("#")] or code.strip().splitlines()[:1]
+    said = [line for line in lines if not line.startswith(_SAYS_LITTLE)]
+    said = said or code.strip().splitlines()[:1]
     return units.clean(next(iter(said), ""), 100)

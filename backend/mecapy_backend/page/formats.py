@@ -45,6 +45,8 @@ def euros(amount: float) -> str:
 
 
 def number(value: float | None) -> str:
+    if value is not None and 0 < value < 1e-4:
+        return "<0.0001"
     return "any" if value is None else f"{value:,.6g}" if value < 1e6 else f"{value:,.0f}"
 
 
