@@ -31,6 +31,26 @@ CHANGES = {
         "object.__setattr__(f, 'x', 2.0)",
         "f.x == 2.0 and g is f",
     ),
+    "the decimal context of the process": (
+        "import decimal\nc = decimal.getcontext().copy(); decimal.setcontext(c); c.prec = 5",
+        "c decimal",
+        "was = c.prec; c.prec = 4; c.traps[decimal.Inexact] = False\n"
+        "one = c is decimal.getcontext(); third = str(decimal.Decimal(1) / 3)",
+        "(was, one, third, c.prec) == (5, True, '0.3333', 4) and c is decimal.getcontext() "
+        "and decimal.setcontext(decimal.DefaultContext.copy()) is None",
+    ),
+    "another class": (
+        "class A: v = 1\nclass B(A): v = 2\na = A(); a.x = 1; b = [a]",
+        "a B",
+        "a.__class__ = B; a.x = 3",
+        "type(b[0]) is B and (a.v, a.x) == (2, 3)",
+    ),
+    "another class with slots, made there": (
+        "class A: __slots__ = 'x',\na = A(); a.x = 1",
+        "a",
+        "class B: __slots__ = 'x',\na.__class__ = B; a.x = 3",
+        "type(a) is B and a.x == 3",
+    ),
     "minus one and minus two": ("class A: pass\na = A(); a.x = -1", "a", "a.x = -2", "a.x == -2"),
     "one and True": ("class A: pass\na = A(); a.x = 1", "a", "a.x = True", "a.x is True"),
     "zero and minus zero": (

@@ -39,7 +39,7 @@ def watched(
     groups = _groups(held)
     inside = _inside_tables(groups, numbered)
     hidden = inside.keys() - tops
-    found = _looked_at(groups, numbered, lambda one: id(one) not in hidden)
+    found = _looked_at(groups, numbered, (lambda one: id(one) not in hidden) if hidden else None)
     if hidden:
         shown = _held_elsewhere(found, inside, hidden, numbered)
         found += _looked_at(groups, numbered, lambda one: id(one) in shown)
@@ -65,12 +65,12 @@ def _groups(held: Iterable[tuple[int, object]]) -> list[Group]:
 
 
 def _looked_at(
-    groups: Iterable[Group], numbered: Collection[int], wanted: Callable[[object], bool]
+    groups: Iterable[Group], numbered: Collection[int], wanted: Callable[[object], bool] | None
 ) -> list[Group]:
-    """The objects that are wanted, with their present content."""
+    """The objects that are wanted (None: all), with their present content."""
     found: list[Group] = []
     for group in groups:
-        chosen = list(map(wanted, group.objects))
+        chosen = list(map(wanted, group.objects)) if wanted else [True] * len(group.objects)
         if any(chosen):
             objects = list(itertools.compress(group.objects, chosen))
             found.append(

@@ -79,22 +79,24 @@ def _slots(cls: Any, objects: Sequence[Any]) -> Look:
     """The slots of all objects, slot by slot, if every object has all of them."""
     columns: list[list[Any]] = []
     every = shapes.slots(cls)
-    for slot in every.values():
+    for name, slot in every.items():
         get = cast("Callable[[Any], Any]", slot.__get__)
         try:
             columns.append(list(map(get, objects)))
-        except AttributeError:
-            columns.append([_of_slot(get, obj) for obj in objects])
+        except (AttributeError, TypeError):  # no value, or the cell has set its `__class__`
+            columns.append([_of_slot(get, obj, name) for obj in objects])
     width = len(columns)
     ends = array("q", range(width, width * len(objects) + 1, width))
     return Look(_chained(zip(*columns, strict=True)), ends, list(every) * len(objects))
 
 
-def _of_slot(get: Callable[[Any], Any], obj: Any) -> Any:
+def _of_slot(get: Callable[[Any], Any], obj: Any, name: str) -> Any:
     try:
         return get(obj)
     except AttributeError:
         return GONE
+    except TypeError:
+        return getattr(obj, name, GONE)
 
 
 def by_reduction(obj: Any, numbered: Collection[int]) -> tuple[list[Any], Any]:

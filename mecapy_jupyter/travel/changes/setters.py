@@ -178,6 +178,10 @@ def _set_class(original: type, parts: list[Any]) -> None:
             type.__setattr__(original, name, value)
 
 
+def _set_class_of(original: Any, parts: list[Any]) -> None:
+    object.__setattr__(original, "__class__", parts[0])
+
+
 def _set_registry(original: Any, parts: list[Any]) -> None:
     for cls in parts:
         if not any(cls is registered for registered in abstract_classes.registered(original)):
@@ -271,6 +275,7 @@ _SETTERS: dict[str, Callable[[Any, list[Any]], bool | None]] = {
     "attributes": _set_attributes,
     "function": _set_function,
     "class": _set_class,
+    "class of": _set_class_of,
     "registry": _set_registry,
     "state": _set_state,
     "made": _set_made,

@@ -81,6 +81,7 @@ class Watch:
         for group in self._groups:
             now = looks.look(group.facet, group.cls, group.objects, self._numbered)
             _note(found, group, now, self._numbered)
+            _note_class(found, group)
         return list(found.values())
 
 
@@ -113,6 +114,17 @@ def _note(found: _Found, group: Group, now: Look, numbered: Collection[int]) -> 
         if (content := _content(group, position, now, numbered)) is not None:
             kind, parts = content
             _of(found, kind).add(group.numbers[position], parts)
+
+
+def _note_class(found: _Found, group: Group) -> None:
+    """The objects whose `__class__` the cell has set."""
+    if group.facet not in ("attributes", "slots"):
+        return
+    differs = map(operator.is_not, map(type, group.objects), itertools.repeat(group.cls))
+    for position in itertools.compress(itertools.count(), differs):
+        changes = _of(found, "class of")
+        if group.numbers[position] not in changes.numbers:
+            changes.add(group.numbers[position], [type(group.objects[position])])
 
 
 def _of(found: _Found, kind: str, *column: Any) -> Changes:

@@ -7,6 +7,7 @@ other side.
 from __future__ import annotations
 
 import ast
+import decimal
 import functools
 import gc
 import itertools
@@ -40,6 +41,7 @@ _BY_OBJECT: Any = (
     *(types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
     *(types.CellType, types.MappingProxyType, types.TracebackType, random.SystemRandom),
     *(struct.Struct, itertools.count, weakref.ReferenceType, CACHED, BaseException),
+    decimal.Context,
 )
 _DICTS: Any = (dict, OrderedDict)
 _VIEWS: Any = {
@@ -83,6 +85,8 @@ def reduced(obj: Any) -> Any:
         return random.SystemRandom, ()
     if type(obj) is itertools.count:
         return counter(cast(Any, obj))
+    if type(obj) is decimal.Context and obj is decimal.getcontext():
+        return decimal.getcontext, (), _settings(obj), None, None, _set
     if type(obj) is struct.Struct:
         return struct.Struct, (obj.format,)
     if type(obj) is types.MappingProxyType:
@@ -167,6 +171,20 @@ def _proxy(proxy: Any) -> Any:
     (shown,) = gc.get_referents(proxy)
     is_dict = isinstance(shown, dict) and "__module__" not in shown
     return (types.MappingProxyType, (shown,)) if is_dict else None
+
+
+_OF_CONTEXT = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
+
+
+def _settings(context: decimal.Context) -> dict[str, Any]:
+    held = {name: getattr(context, name) for name in _OF_CONTEXT}
+    return {**held, "traps": dict(context.traps), "flags": dict(context.flags)}
+
+
+def _set(context: decimal.Context, settings: dict[str, Any]) -> None:
+    """The context of the process stays itself, so that it is the one that counts."""
+    for name, value in settings.items():
+        setattr(context, name, value)
 
 
 def _reference(reference: Any) -> Any:
