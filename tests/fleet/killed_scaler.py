@@ -28,7 +28,7 @@ SLEEPS = (sys.executable, "-I", "-S", "-c", "import time; time.sleep(3600)")
 POLICY = Policy(votes=1, leave=1.0)
 PROVIDER = sys.argv[4] if len(sys.argv) > 4 else "local"
 ZONES = ("fr-par-1", "fr-par-2")
-STEPS = ("of_stack", "alive", "intend", "change", "loads", "running_by_worker", "set_swept")
+STEPS = ("fleet_row", "alive", "intend", "change", "loads", "running_by_worker", "set_swept")
 
 
 def classes(least: int) -> list[MachineClass]:
@@ -112,7 +112,7 @@ async def left_over(url: str) -> tuple[set[str], set[str]]:
     """Machines without a row, and rows without a machine."""
     db = database.connect(url, connect_s=60)
     try:
-        stack = (await machines.of_stack(db)).stack
+        stack = (await machines.fleet_row(db)).stack
         there = set(provider().list(stack))
         rows = {row.id: row.state for row in await machines.alive(db)}
         # One that was stopped in the last round is gone once the next has looked.

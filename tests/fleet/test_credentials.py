@@ -44,7 +44,7 @@ async def offered(db: Any, queue: Any, for_s: float = 600.0) -> tuple[str, str]:
 
 async def gone(db: Any, queue: Any, machine: str) -> None:
     await machines.change(db, machine, wire.GONE)
-    await MachineCredentials(db, queue).revoke((await machines.of_stack(db)).stack)
+    await MachineCredentials(db, queue).revoke((await machines.fleet_row(db)).stack)
 
 
 async def logs_in(environment: Environment) -> bool:
@@ -131,7 +131,7 @@ async def test_redis_forgets(gateway: RunningGateway, db: Any, queue: Any) -> No
     """A Redis that lost its users has them again after the next round."""
     machine, token = await offered(db, queue)
     environment = (await asyncio.to_thread(asked, gateway, token)).json()["environment"]
-    stack = (await machines.of_stack(db)).stack
+    stack = (await machines.fleet_row(db)).stack
     await queue.execute_command("ACL", "DELUSER", f"mecapy-{stack}-{machine}")
     assert not reaches_redis(environment)
     await MachineCredentials(db, queue).revoke(stack)
@@ -152,7 +152,7 @@ async def test_who_may_not_make_roles(database_url: str, db: Any, queue: Any) ->
     )
     url = sa.make_url(database_url).set(username=name, password=name)
     plain = database.connect(url.render_as_string(hide_password=False), connect_s=60)
-    stack = (await machines.of_stack(db)).stack
+    stack = (await machines.fleet_row(db)).stack
     try:
         with pytest.raises(ProviderRefused, match="CREATEROLE"):
             await offered(plain, queue)

@@ -66,7 +66,7 @@ async def scaling(
         yield until
     finally:
         await scaler.end()
-        stack = (await machines.of_stack(db)).stack
+        stack = (await machines.fleet_row(db)).stack
         assert given.list(stack) == {}
 
 
@@ -137,7 +137,7 @@ async def test_what_never_calls_home(db: Any) -> None:
             assert "never called home" in row.one().why
     finally:
         await scaler.end()
-    assert local.list((await machines.of_stack(db)).stack) == {}
+    assert local.list((await machines.fleet_row(db)).stack) == {}
 
 
 class RefusingProvider:
@@ -226,7 +226,7 @@ async def test_the_first_sweep_only_reports(db: Any) -> None:
     from .killed_scaler import SLEEPS
 
     local = LocalProvider(dict(os.environ), command=SLEEPS, grace_s=5.0)
-    stack = (await machines.of_stack(db)).stack
+    stack = (await machines.fleet_row(db)).stack
     pool = MachineClass("pool", provider="local", max=1)
     other = Tag("another", "m")
     local.start(Tag(stack, "strange"), pool)

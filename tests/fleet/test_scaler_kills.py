@@ -56,7 +56,7 @@ async def test_nothing_is_left_over(database_url: str, db: Any, kills: int) -> N
     """Two rounds of the next scaler after each SIGKILL, every process with the stack's tag stands
     in the table and every row has its process; at the end there is neither.
     """
-    stack = (await machines.of_stack(db)).stack
+    stack = (await machines.fleet_row(db)).stack
     await killed(database_url, kills)
     tagged = [one for one in psutil.process_iter() if f"mecapy-{stack}-" in " ".join(words(one))]
     assert tagged == []

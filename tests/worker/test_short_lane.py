@@ -117,7 +117,7 @@ async def test_caps_follow_what_runs(desk: Desk) -> None:
     await desk.queue.flushdb()
     await desk.queue.count_running("bob", Share(cap=1), ["00000000-0000-0000-0000-000000000000"])
     for _ in range(2):
-        await reconciler.tend(context)
+        await reconciler.repair_queue(context)
     assert await desk.queue.counted_running() == {runs}
 
 

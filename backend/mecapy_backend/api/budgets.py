@@ -55,7 +55,7 @@ class Budgets:
             budget = self._file.budget
             if budget and await costs.spent_today(self._db) >= budget:
                 spent.add(OF_ALL)
-            self._stopped = (await machines.of_stack(self._db)).stopped
+            self._stopped = (await machines.fleet_row(self._db)).stopped
             self._refused = await machines.refusals(self._db)
             self._spent, self._looked_s = frozenset(spent), time.monotonic()
         return self._spent

@@ -76,7 +76,7 @@ async def issue(
     """Credentials made for this machine: the environment of its worker."""
     for_s = kind.hours * 3600 + _SPARE_S
     store_keys = await _store_keys(settings, machine, for_s)
-    stack = (await machines.of_stack(db)).stack
+    stack = (await machines.fleet_row(db)).stack
     password, redis_password = secrets.token_hex(24), secrets.token_hex(24)
     redis_digest = machine_access.digest(redis_password)
     await machine_access.remember_redis(db, machine, redis_digest)

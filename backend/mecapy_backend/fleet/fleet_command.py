@@ -219,7 +219,7 @@ async def _resume(settings: Settings) -> None:
 
 async def _status(settings: Settings) -> None:
     async with _opened(settings) as db:
-        fleet, rows = await machines.of_stack(db), await machines.alive(db)
+        fleet, rows = await machines.fleet_row(db), await machines.alive(db)
         loads, spent = await machines.loads(db), await costs.spent_today(db)
     print(f"stack {fleet.stack}{', stopped' if fleet.stopped else ''}; €{spent:.2f} today")
     for row in rows:

@@ -97,11 +97,11 @@ class Scaler:
 
     async def end(self) -> None:
         """Stop every machine there is."""
-        fleet, rows = await machines.of_stack(self._db), await machines.alive(self._db)
+        fleet, rows = await machines.fleet_row(self._db), await machines.alive(self._db)
         await self._stop(fleet, [(row, "the scaler ends") for row in rows])
 
     async def _see(self) -> Seen:
-        fleet = await machines.of_stack(self._db)
+        fleet = await machines.fleet_row(self._db)
         have: dict[str, Mapping[str, str]] = {}
         for name, provider in self._providers.items():
             try:

@@ -52,7 +52,7 @@ class FleetRow:
     swept: bool
 
 
-async def of_stack(db: AsyncEngine) -> FleetRow:
+async def fleet_row(db: AsyncEngine) -> FleetRow:
     """The fleet's own row; made at the first call."""
     made = insert(fleet).values(one=1, stack=secrets.token_hex(6)).on_conflict_do_nothing()
     await changed(db, made)
@@ -62,7 +62,7 @@ async def of_stack(db: AsyncEngine) -> FleetRow:
 
 
 async def set_stopped(db: AsyncEngine, stopped: bool) -> None:
-    await of_stack(db)
+    await fleet_row(db)
     await changed(db, sa.update(fleet).values(stopped=stopped))
 
 

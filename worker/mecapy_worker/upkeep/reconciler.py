@@ -36,11 +36,11 @@ async def reconcile(ctx: Context) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_every(ctx, 1, take_back))
         group.create_task(
-            _every(ctx, QUEUE_EVERY, _alone(QUEUE_LOCK, _QUEUE_IDLE_S, enqueue_missing))
+            _every(ctx, QUEUE_EVERY, _one_at_a_time(QUEUE_LOCK, _QUEUE_IDLE_S, enqueue_missing))
         )
-        group.create_task(_every(ctx, 1, _alone(CAPS_LOCK, _QUEUE_IDLE_S, tend)))
+        group.create_task(_every(ctx, 1, _one_at_a_time(CAPS_LOCK, _QUEUE_IDLE_S, repair_queue)))
         group.create_task(
-            _every(ctx, SWEEP_EVERY, _alone(SWEEP_LOCK, _SWEEP_IDLE_S, sweeper.sweep))
+            _every(ctx, SWEEP_EVERY, _one_at_a_time(SWEEP_LOCK, _SWEEP_IDLE_S, sweeper.sweep))
         )
 
 
@@ -71,7 +71,7 @@ async def _answers(ctx: Context) -> None:
         await connection.execute(sa.select(1))
 
 
-def _alone(
+def _one_at_a_time(
     lock: int, idle_s: int, step: Callable[[Context], Awaitable[None]]
 ) -> Callable[[Context], Awaitable[None]]:
     """One worker at a time, which spares the others the work."""
@@ -142,7 +142,7 @@ async def put_back(ctx: Context, waiting: Sequence[tasks.QueuedTask]) -> None:
     await settling.put_back(ctx.queue, waiting, found)
 
 
-async def tend(ctx: Context) -> None:
+async def repair_queue(ctx: Context) -> None:
     """Repair the queue itself: retries whose pause is over, a front that nobody fills, counts of
     running tasks, and changed limits of waiting tasks. Only what really runs counts as running,
     because a worker that died has not reported the end of its tasks.

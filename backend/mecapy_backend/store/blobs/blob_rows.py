@@ -112,7 +112,7 @@ async def sweep(
     """
     old = _b.used_at < _clock - timedelta(seconds=grace_s)
     await store.tidy(max(grace_s, _UNFINISHED_S))
-    await _name_lost(db, store, grace_s)
+    await _add_lost_rows(db, store, grace_s)
     await _end_reservations(db, store)
     return await _delete_unnamed(db, store, old, limit)
 
@@ -135,7 +135,7 @@ async def _end_reservations(db: AsyncEngine, store: BlobStore) -> None:
         await changed(db, sa.delete(reservations).where(over))
 
 
-async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
+async def _add_lost_rows(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
     """Gives a row and a grace period to bytes whose writer died before it added the row. Each call
     looks at a part of the store.
     """
@@ -145,12 +145,10 @@ async def _name_lost(db: AsyncEngine, store: BlobStore, grace_s: float) -> None:
         for blob in await store.listed(_LISTED)
         if blob.modified_at < before
     }
+    if not listed:
+        return
     named = sa.select(_b.owner, _b.digest).where(sa.tuple_(_b.owner, _b.digest).in_(listed))
-    stored = (
-        {(row.owner, row.digest) for row in await all_rows(db, named)}
-        if listed
-        else set[tuple[str, str]]()
-    )
+    stored = {(row.owner, row.digest) for row in await all_rows(db, named)}
     for owner, digest in listed.keys() - stored:
         await confirm_upload(db, store, owner, digest, listed[owner, digest].size)
 
