@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import pytest_asyncio
 
-from .test_live_block import PLAY
+from .block_cells import PLAY
 from .test_real_cell import CONNECT
 
 if TYPE_CHECKING:
