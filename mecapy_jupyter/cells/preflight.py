@@ -10,6 +10,8 @@ import importlib.util
 import sys
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Executor
+from contextvars import ContextVar, copy_context
 from functools import lru_cache
 
 from mecapy_jupyter.client import gateway_api
@@ -145,9 +147,25 @@ def check(
         )
         for name, (here, theirs) in differing({*packed.modules, *needed}, there).items()
     ]
+    remarks += [
+        f"{path} of your module did not travel: a {type(value).__qualname__} cannot be pickled; "
+        "on the worker it is as the module's import makes it"
+        for path, value in packed.left.items()
+        if not _is_made_anew(value)
+    ]
     new = [sentence for sentence in remarks if sentence not in _said]
     _said.update(new)
     return new
+
+
+def _is_made_anew(value: object) -> bool:
+    """Whether nobody misses its state: a thread, an executor, a variable of a context without a
+    value.
+    """
+    if isinstance(value, ContextVar):
+        return value not in copy_context()
+    kind = type(value)
+    return isinstance(value, Executor) or kind.__module__ in ("threading", "_thread")
 
 
 def _sentence(name: str, why: str, there: InstalledPackages) -> str:

@@ -59,6 +59,7 @@ class Notebook:
         }
         self.back_bytes = 0
         self.left: dict[str, str] = {}
+        self.packed = payload.Packed(b"", (), {})
 
     def local(self, code: str) -> None:
         exec(compile(textwrap.dedent(code), "<notebook>", "exec", dont_inherit=True), self.ns)
@@ -68,7 +69,7 @@ class Notebook:
         values = {
             name: self.ns[name] for name in (*(m for m in ("np", "pd") if m + "." in code), *names)
         }
-        packed = payload.pack(
+        self.packed = packed = payload.pack(
             [values],
             self.ns,
             prelude=lambda own: prelude.make(own, values, ()),

@@ -4,11 +4,15 @@ module or a function stays one object.
 
 from __future__ import annotations
 
+import functools
 import sys
 import textwrap
 from pathlib import Path
 
 import pytest
+
+from mecapy_jupyter import wire
+from mecapy_jupyter.cells import preflight
 
 from .notebook import Notebook
 
@@ -136,6 +140,34 @@ CASES = {
         "mod.store.items.append(2); mod.store.n += 1",
         "(mod.store.items, mod.store.n) == ([1, 2], 1)",
     ),
+    "a lock further in": (
+        """
+        import threading
+        class Store:
+            def __init__(self):
+                self.lock, self.items = threading.Lock(), []
+            def add(self, x):
+                with self.lock:
+                    self.items.append(x)
+        stores = {'a': Store()}
+        """,
+        "mod.stores['a'].add(1); here = mod.stores['a'].lock",
+        "mod.stores['a'].add(2); mod.stores['b'] = mod.stores['a']",
+        "mod.stores['b'].items == [1, 2] and mod.stores['a'].lock is here",
+    ),
+    "data of a thread": (
+        "import threading\nlocal = threading.local()\nlocal.n, local.seen = 0, []",
+        "mod.local.n = 1",
+        "mod.local.n += 1; mod.local.seen.append(mod.local.n)",
+        "(mod.local.n, mod.local.seen) == (2, [2])",
+    ),
+    "deleted here": (
+        "A = 1\nB = 2\ndef f(): pass",
+        "del mod.A, mod.f",
+        "seen = [hasattr(mod, name) for name in 'ABf']",
+        "seen == [False, True, False] and not hasattr(mod, 'A')",
+    ),
+    "deleted there": ("A, B = 1, 2", "", "del mod.A", "not hasattr(mod, 'A') and mod.B == 2"),
     "a view": (
         "import numpy\nT = numpy.arange(4.0)\nview = T[1:]",
         "v = mod.view",
@@ -236,7 +268,8 @@ def test_a_module_shares_what_it_shared(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "mod", raising=False)
     notebook.local("import mod\n" + before)
-    names = [name for name in notebook.ns if name not in ("np", "pd") and name[0] != "_"]
+    local = ("np", "pd", "here")
+    names = [name for name in notebook.ns if name not in local and name[0] != "_"]
     notebook.remote(cell, *names)
     assert eval(after, notebook.ns), after  # noqa: S307 our own text
 
@@ -353,3 +386,23 @@ def test_a_large_module_that_the_cell_imports_first(
     notebook.local("import uses_large")
     notebook.remote("uses_large.go()", "uses_large")
     assert list(notebook.left) == ["large_of_mine.T"]
+
+
+def test_what_a_module_holds_and_does_not_travel(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is named before the cell runs, once; a lock or thread that the import makes is not."""
+    (tmp_path / "holds_all.py").write_text(
+        "import contextvars, threading\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        "lines, lock = (i for i in 'ab'), threading.Lock()\npool = ThreadPoolExecutor()\n"
+        "level = contextvars.ContextVar('level')\nn = 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import holds_all; next(holds_all.lines); holds_all.n = 1")
+    notebook.remote("there = next(holds_all.lines), holds_all.n", "holds_all")
+    assert notebook.ns["there"] == ("a", 1)
+    check = functools.partial(
+        preflight.check, notebook.packed, (), "1", wire.InstalledPackages(), 0, files=False
+    )
+    (remark,) = check()
+    assert remark.startswith("holds_all.lines of your module did not travel") and not check()

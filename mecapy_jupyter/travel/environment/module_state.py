@@ -10,6 +10,7 @@ import abc
 import enum
 import functools
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -22,6 +23,12 @@ States = dict[str, dict[str, Any]]
 IsOwn = Callable[[types.ModuleType], bool]
 _SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _OF_A_PROCESS = frozenset({"_thread", "threading", "_io", "_socket", "socket", "sqlite3"})
+
+
+class Unbound:
+    """Stands for an attribute that the module's text binds and the module has not."""
+
+
 _DEFAULTS = ("__defaults__", "__kwdefaults__")
 
 
@@ -32,7 +39,7 @@ def of(module: types.ModuleType, is_own: IsOwn) -> dict[str, Any]:
     for name, value in list(vars(module).items()):
         if name.startswith("__") and name.endswith("__"):
             continue
-        if not made and _holds_a_lock(value, is_own):
+        if not made and (isinstance(value, threading.local) or _holds_a_lock(value, is_own)):
             parts = list(vars(cast(object, value)).items())
             found.update({f"{name}.{at}": part for at, part in parts if _is_data(part, is_own)})
         elif made or _is_data(value, is_own) or _replaced(value, module, name):
@@ -197,7 +204,9 @@ def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
     """Give a module this state."""
     for path, value in attributes.items():
         holder, name = _place(module, path)
-        if holder is not None and _held(holder, name) is not value:
+        if value is Unbound:
+            vars(module).pop(path, None)
+        elif holder is not None and _held(holder, name) is not value:
             _set(holder, name, value)
 
 

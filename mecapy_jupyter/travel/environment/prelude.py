@@ -67,12 +67,15 @@ def states(module_names: Sequence[str]) -> module_state.States:
     """The current state of these modules of the user and of those that they need. It travels with
     the values (`payload.pack`).
     """
-    loaded = [sys.modules.get(source.name) for source in user_modules.collect(module_names)]
-    found = {
-        module.__name__: module_state.of(module, user_modules.is_own)
-        for module in loaded
-        if module is not None and not module_state.is_made(module)
-    }
+    found: module_state.States = {}
+    for source in user_modules.collect(module_names):
+        module = sys.modules.get(source.name)
+        if module is not None and not module_state.is_made(module):
+            found[source.name] = module_state.of(module, user_modules.is_own) | {
+                name: module_state.Unbound
+                for name in user_modules.bound(source.source)
+                if name not in vars(module)
+            }
     return {name: state for name, state in found.items() if state}
 
 

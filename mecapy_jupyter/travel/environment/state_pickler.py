@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib
 import io
 import sys
 import types
@@ -19,7 +20,7 @@ from mecapy_jupyter.travel.environment import originals
 from mecapy_jupyter.travel.hooks import pickles
 
 
-class _Globals:
+class Globals:
     """Stands for the dictionary of the module with this name."""
 
     def __init__(self, module: str) -> None:
@@ -31,7 +32,7 @@ class _Globals:
 
 def globals_of(module: str) -> dict[str, Any]:
     """The dictionary of a module in this process; that of the notebook is `__main__`'s."""
-    return vars(sys.modules[module])
+    return vars(importlib.import_module(module))
 
 
 class StatePickler(cloudpickle.Pickler):
@@ -43,7 +44,7 @@ class StatePickler(cloudpickle.Pickler):
         self.files = set[str]()
         """The files of the functions that it pickled."""
         for name in ("__main__", *self._made):
-            self.globals_ref[id(vars(sys.modules[name]))] = _Globals(name)
+            self.globals_ref[id(vars(sys.modules[name]))] = Globals(name)
 
     def reducer_override(self, obj: Any) -> Any:
         if originals.replaced and (of_module := originals.reduced(obj)) is not None:

@@ -214,6 +214,31 @@ def _imports(source: str, name: str, is_package: bool) -> tuple[tuple[str, bool]
     )
 
 
+@lru_cache(maxsize=1024)
+def bound(source: str) -> tuple[str, ...]:
+    """The names that a module with this text binds on every machine: not under an `if` or `try`."""
+    try:
+        with _parsing:
+            tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return ()
+    return tuple(dict.fromkeys(name for node in tree.body for name in _binds(node)))
+
+
+def _binds(node: ast.stmt) -> Iterator[str]:
+    match node:
+        case ast.FunctionDef(name) | ast.ClassDef(name) | ast.AsyncFunctionDef(name):
+            yield name
+        case ast.Assign(targets):
+            yield from (target.id for target in targets if isinstance(target, ast.Name))
+        case ast.AnnAssign(ast.Name(name), _, ast.expr()):
+            yield name
+        case ast.Import(aliases) | ast.ImportFrom(_, aliases):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in aliases)
+        case _:
+            pass
+
+
 def _imported(node: ast.AST, package: str) -> Iterator[str]:
     match node:
         case ast.Import(names):

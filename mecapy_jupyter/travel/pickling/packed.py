@@ -17,7 +17,7 @@ StatesOf = Callable[[list[str]], States]
 class Packed:
     """A stream and its out-of-band buffers, with `memo`: number → object, which keeps every
     numbered object alive. `modules`: modules whose contents the stream names; `prelude`: the first
-    object of the stream.
+    object of the stream; `left`: parts of the user's modules that cannot travel, by path.
     """
 
     stream: bytes
@@ -25,6 +25,7 @@ class Packed:
     memo: Mapping[int, object]
     modules: frozenset[str] = frozenset()
     prelude: Any = None
+    left: Mapping[str, object] = field(default_factory=dict[str, object])
 
     @property
     def size_bytes(self) -> int:
@@ -51,6 +52,19 @@ class Opened:
         """Of the user's modules."""
         parts = (values.get(STATES, {}) for values in self.values)
         return {name: held for part in parts for name, held in part.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What several objects of a stream share. `roots`: arrays and buffers, by the id of the owner
+    of their memory. `namespaces`: dicts that are the globals of functions.
+    """
+
+    roots: Mapping[int, Any] = field(default_factory=dict[int, Any])
+    namespaces: tuple[dict[str, Any], ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.roots or self.namespaces)
 
 
 def too_many(buffers: int, most: int) -> CannotSend:

@@ -18,7 +18,8 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.hooks.pickles import PythonUnpickler
-from mecapy_jupyter.travel.pickling import constants
+from mecapy_jupyter.travel.pickling import constants, stream_format
+from mecapy_jupyter.travel.pickling.pickler import opening
 
 
 class Lost:
@@ -192,3 +193,17 @@ def _flat(parts: Iterable[object]) -> list[object]:
 def _said(error: Exception) -> str:
     todo = "; install it here too" if isinstance(error, ImportError) else ""
     return f"{type(error).__name__}: {error}{todo}"
+
+
+def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -> list[str]:
+    """The variables in a stream of `pack` that cannot be opened. Its prelude has been applied."""
+    file = stream_format.begin(stream)
+    for _ in range(2):  # the prelude, and numbered objects
+        pickle.Unpickler(file).load()  # noqa: S301 as above
+    careful, why = loader(file, buffers, {})
+    end, lost = file.getbuffer().nbytes, list[str]()
+    with opening(namespace):
+        while file.tell() < end:
+            variables = careful.load()
+            lost += [name for name in variables if why(variables[name])]
+    return lost

@@ -29,12 +29,18 @@ from mecapy_jupyter.travel.pickling import (
     stream_format,
 )
 from mecapy_jupyter.travel.pickling.deep_pickler import DeepPickler
-from mecapy_jupyter.travel.pickling.packed import STATES, Opened, Packed, StatesOf, too_many
+from mecapy_jupyter.travel.pickling.packed import (
+    STATES,
+    Opened,
+    Packed,
+    Shared,
+    StatesOf,
+    too_many,
+)
 from mecapy_jupyter.travel.pickling.pickler import (
     MOST_BUFFERS,
     Pickler,
     ResultPickler,
-    Shared,
     Unpickler,
     opening,
 )
@@ -61,8 +67,9 @@ def pack(
     named `STATES`.
     `beside`: more buffers, which the prelude reads.
     """
+    left = dict[str, object]()
     pickler, module_names, stream = _at_any_depth(
-        lambda kind: _written(kind or Pickler, values, namespace, states)
+        lambda kind: _written(kind or Pickler, values, namespace, states, left)
     )
     buffers = (*pickler.buffers, *beside)
     if len(buffers) > MOST_BUFFERS:
@@ -77,7 +84,7 @@ def pack(
     memo |= pickler.constants.values if pickler.constants else {}
     head = stream_format.HEAD + cloudpickle.dumps(first, protocol=5)
     head += pickle.dumps(flags, protocol=5)
-    return Packed(head + stream, buffers, memo, pickler.modules, first)
+    return Packed(head + stream, buffers, memo, pickler.modules, first, left)
 
 
 def _at_any_depth(write: Callable[[type[DeepPickler] | None], T]) -> T:
@@ -92,7 +99,11 @@ def _at_any_depth(write: Callable[[type[DeepPickler] | None], T]) -> T:
 
 
 def _written(
-    kind: type[Pickler], values: Sequence[Any], namespace: dict[str, Any], states: StatesOf
+    kind: type[Pickler],
+    values: Sequence[Any],
+    namespace: dict[str, Any],
+    states: StatesOf,
+    left: dict[str, object],
 ) -> tuple[Pickler, list[str], bytes]:
     """The pickler, the user's own modules that it met, and its output. What only the output shows
     (shared memory, constants) takes a second pass.
@@ -101,8 +112,10 @@ def _written(
 
     def once(modules: list[str]) -> States:
         for name, held in states(modules).items():
-            if name not in known:  # a module makes the rest (locks, threads) by its import
-                known[name] = {p: v for p, v in held.items() if _can_travel(v, namespace)}
+            if name not in known:  # a module makes the rest by its import
+                can = {p: v for p, v in held.items() if _can_travel(v, namespace, of_modules=True)}
+                left.update({f"{name}.{p}": v for p, v in held.items() if p not in can})
+                known[name] = can
         return known
 
     written = _written_once(kind, values, namespace, once, Shared())
@@ -141,13 +154,16 @@ def _written_once(
     sent: States = {}
     while fresh := {n: held for n, held in states(module_names).items() if n not in sent}:
         sent |= fresh
+        pickler.of_modules = True
         pickler.dump({STATES: fresh})
     return pickler, module_names, file.getvalue()
 
 
-def _can_travel(value: object, namespace: dict[str, Any]) -> bool:
+def _can_travel(value: object, namespace: dict[str, Any], *, of_modules: bool = False) -> bool:
     try:
-        Pickler(io.BytesIO(), namespace, with_globals=True, on_own=_nobody).dump(value)
+        pickler = Pickler(io.BytesIO(), namespace, with_globals=True, on_own=_nobody)
+        pickler.of_modules = of_modules
+        pickler.dump(value)
     except Exception:
         return False
     return True
@@ -224,20 +240,6 @@ def _without_lost_states(
     if not lost or any(why(part) for part in opened.values):
         raise trouble
     return opened, lost
-
-
-def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -> list[str]:
-    """The variables in a stream of `pack` that cannot be opened. Its prelude has been applied."""
-    file = stream_format.begin(stream)
-    for _ in range(2):  # the prelude, and numbered objects
-        pickle.Unpickler(file).load()  # noqa: S301 as above
-    careful, why = partial_result.loader(file, buffers, {})
-    end, lost = file.getbuffer().nbytes, list[str]()
-    with opening(namespace):
-        while file.tell() < end:
-            variables = careful.load()
-            lost += [name for name in variables if why(variables[name])]
-    return lost
 
 
 @uncollected()

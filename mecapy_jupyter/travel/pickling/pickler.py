@@ -14,7 +14,6 @@ import threading
 import types
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 import cloudpickle
@@ -23,6 +22,7 @@ from mecapy_jupyter.travel.environment import (
     module_state,
     originals,
     pint_state,
+    state_pickler,
     user_modules,
 )
 from mecapy_jupyter.travel.environment.executed_source import codes
@@ -36,6 +36,7 @@ from mecapy_jupyter.travel.pickling import (
     reducers,
     type_hints,
 )
+from mecapy_jupyter.travel.pickling.packed import Shared
 from mecapy_jupyter.travel.pickling.seen_modules import SeenModules
 from mecapy_jupyter.travel.pickling.singletons import Singletons
 
@@ -50,6 +51,10 @@ one too.
 _MANY_BUFFERS, _LARGE_BYTES = 500, 1 << 20
 """With more than this many beside the stream, only large ones stay there."""
 
+_LOCKS: dict[type[Any], Callable[[], object]] = {
+    type(threading.Lock()): threading.Lock,
+    type(threading.RLock()): threading.RLock,
+}
 _opening = threading.local()
 
 
@@ -63,19 +68,6 @@ def opening(namespace: dict[str, Any]) -> Generator[None]:
         _opening.namespace = None
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What several objects of a stream share. `roots`: arrays and buffers, by the id of the owner
-    of their memory. `namespaces`: dicts that are the globals of functions.
-    """
-
-    roots: Mapping[int, Any] = field(default_factory=dict[int, Any])
-    namespaces: tuple[dict[str, Any], ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.roots or self.namespaces)
-
-
 class _Namespace:
     """Stands for the namespace of cells, so that functions of the notebook use that of the other
     side.
@@ -87,20 +79,6 @@ class _Namespace:
 
 def _namespace_here() -> dict[str, Any]:
     return _opening.namespace
-
-
-class _OfModule:
-    """Stands for the namespace of a module of the user's, which the other side has by its name."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __reduce__(self) -> tuple[Callable[[str], dict[str, Any]], tuple[str]]:
-        return _namespace_of, (self._name,)
-
-
-def _namespace_of(module: str) -> dict[str, Any]:
-    return vars(importlib.import_module(module))
 
 
 def _keeper(buffers: list[memoryview]) -> Callable[[pickle.PickleBuffer], bool]:
@@ -174,6 +152,8 @@ class Pickler(cloudpickle.Pickler):
                 return as_reduced
             self.hints.update(hinted_names.texts(obj))
             return class_reducers.as_it_is(obj, as_reduced)
+        elif self.of_modules and kind in _LOCKS:
+            return _LOCKS[kind], ()
         elif kind is types.FunctionType:
             self._is_own(getattr(obj, "__module__", None) or "")
         elif array_views.is_array(obj) and (view := self._as_view(obj)) is not None:
@@ -225,6 +205,8 @@ class Pickler(cloudpickle.Pickler):
             array_views.shared(arrays, is_pickled), tuple(filter(is_pickled, namespaces.values()))
         )
 
+    of_modules = False
+    """Whether the state of modules is pickled, in which a lock becomes a new one."""
     _roots: Mapping[int, Any] = {}
     _whole: frozenset[int] = frozenset()
     known: Mapping[int, int] = {}
@@ -255,7 +237,7 @@ class Pickler(cloudpickle.Pickler):
             return False
         if module_state.is_made(module):
             return False
-        self.globals_ref.setdefault(id(namespace), _OfModule(module.__name__))
+        self.globals_ref.setdefault(id(namespace), state_pickler.Globals(module.__name__))
         return True
 
     def numbered(self) -> list[object]:

@@ -28,7 +28,7 @@ from mecapy_jupyter.travel.environment import (
 )
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
-from mecapy_jupyter.travel.pickling import awaited, known_blobs, payload, pickler
+from mecapy_jupyter.travel.pickling import awaited, known_blobs, partial_result, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, CALLED, CALLS, Cell, Payload
 from mecapy_worker.child import (
     bundle,
@@ -255,7 +255,7 @@ def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
     except Exception as error:
         lost = list[str]()
         with contextlib.suppress(Exception):  # only the error's text needs it
-            lost = payload.not_opened(stream, maps, namespace)
+            lost = partial_result.not_opened(stream, maps, namespace)
         raise results.NotOpened(lost) from error
     variables = opened.variables
     if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
