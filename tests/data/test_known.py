@@ -273,7 +273,7 @@ def test_a_result_copied_into_its_array_is_not_in_memory_twice() -> None:
     arrived = np.frombuffer(view, "f8").reshape(4, -1)
     original = np.zeros_like(content)
     before = memory_of_files()
-    array_copy.copy_into(original, arrived)
+    assert array_copy.set_content(original, arrived, writeable=True)
     assert np.array_equal(original, content)
     assert memory_of_files() - before < arrived.nbytes / 4
     assert np.array_equal(arrived, content)
@@ -288,7 +288,7 @@ def test_an_array_is_copied_whatever_its_order(order: str) -> None:
     else:
         original = np.zeros_like(content, order="C" if order == "C" else "F")
         content = np.asarray(content, order="C" if order == "C" else "F")
-    array_copy.copy_into(original, content)
+    assert array_copy.set_content(original, content, writeable=True)
     assert np.array_equal(original, content)
 
 
