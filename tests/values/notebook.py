@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,7 @@ class Notebook:
         values = {
             name: self.ns[name] for name in (*(m for m in ("np", "pd") if m + "." in code), *names)
         }
-        self.packed = packed = payload.pack(
+        packed = payload.pack(
             [values],
             self.ns,
             prelude=lambda own: prelude.make(own, values, ()),
@@ -82,4 +83,6 @@ class Notebook:
         outcome = wire.Outcome("completed", payload=wire.Payload(stream, "", tuple(by_digest)))
         home = bind.open_outcome(outcome, by_digest.__getitem__, self.ns, packed.memo)
         self.left = dict(home.left)
+        # without what it keeps alive: pandas asks who is alive before it writes
+        self.packed = replace(packed, buffers=(), memo={}, prelude=None)
         return bind.into(self.ns, home)
