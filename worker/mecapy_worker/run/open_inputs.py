@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 
 from mecapy_jupyter import wire
 from mecapy_worker.context import Context
@@ -27,17 +27,22 @@ async def open_inputs(
     blobs: RetryingBlobStore,
     stack: AsyncExitStack,
 ) -> tuple[int, ...]:
-    """Descriptors that `stack` closes. Raises InputsUnusable."""
+    """Descriptors that `stack` closes. Raises InputsUnusable, and then none is open: a worker that
+    has no more of them could not report the failure.
+    """
     if len(payload.digests) > MAX_FDS:
         raise InputsUnusable(failure_messages.too_many_inputs(len(payload.digests), MAX_FDS))
     fds: list[int] = []
-    for digest in payload.digests:
-        try:
-            fds.append(await blobs.open(digest))
-        except Exception as error:
-            await forget_unusable(work, owner, digest, error)
-            raise InputsUnusable(failure_messages.storage(_sentence(error))) from error
-        stack.callback(os.close, fds[-1])
+    with ExitStack() as opened:
+        for digest in payload.digests:
+            try:
+                fds.append(await blobs.open(digest))
+            except Exception as error:
+                opened.close()
+                await forget_unusable(work, owner, digest, error)
+                raise InputsUnusable(failure_messages.storage(_sentence(error))) from error
+            opened.callback(os.close, fds[-1])
+        stack.enter_context(opened.pop_all())
     return tuple(fds)
 
 
