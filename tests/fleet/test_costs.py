@@ -153,7 +153,7 @@ async def test_a_task_says_why_no_machine_comes(
         await scaler.look()
         assert await why() == "no machine yet: no DEV1-M in stock"
         await machines.set_stopped(db, True)
-        assert (await why()).startswith("the fleet is stopped: it waits for")
+        assert (await why()).startswith("the fleet is stopped: the task waits for")
 
 
 async def test_boots_are_measured(fleet_gateway: RunningGateway, db: AsyncEngine) -> None:  # noqa: F811

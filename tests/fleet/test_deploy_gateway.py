@@ -99,7 +99,7 @@ def test_twice_is_once(
     assert json.loads(state.read_text()) == first | {"deployed": 2}
     assert token not in capsys.readouterr().out
     monkeypatch.setenv("FAIL", "3")
-    with pytest.raises(ConfigError, match="`clever deploy --alias` ends with 3"):
+    with pytest.raises(ConfigError, match=r"`clever deploy --alias` failed \(3\)"):
         clever_cloud.deploy(wanted, dry_run=False)
 
 
