@@ -45,6 +45,22 @@ async def test_live(gateway: Any) -> None:
     assert seen[1].data == {"text": TEXT} and seen[2].data == DONE.as_json()
 
 
+async def test_the_end_is_heard_whatever_came_before(gateway: Any) -> None:
+    """A final event with an older number than what a reader has had ends their stream: otherwise
+    they would ask again for ever.
+    """
+    task_id = submit(gateway)
+    end = [(wire.COMPLETED, DONE.as_json())]
+    async with Worker(gateway) as worker:
+        await worker.start(task_id)
+        await events.append(worker.redis, task_id, [(wire.STDOUT, {"text": "a"})] * 3, (1, 5))
+        await worker.finish(task_id, DONE, tell=False)
+        await events.append(worker.redis, task_id, end * 2, (1, 0), last=True)
+    whole = await asyncio.to_thread(follow, gateway, task_id)
+    assert [event.type for event in whole] == ["started", *["stdout"] * 3, "completed"]
+    assert await asyncio.to_thread(follow, gateway, task_id, whole[-2].id) == whole[-1:]
+
+
 async def test_resume(gateway: Any) -> None:
     """With Last-Event-ID a stream goes on after that event, each event once."""
     task_id = submit(gateway)

@@ -49,7 +49,7 @@ def work(tmp_path: Path) -> Any:
 
 def started(*earlier: str, escalate: bool = True) -> StartedAttempt:
     request = wire.TaskRequest("1", timeout=100.0, escalate=escalate)
-    return StartedAttempt("t", "o", 1 + len(earlier), request, None, earlier=earlier)  # pyright: ignore[reportArgumentType]
+    return StartedAttempt("t", "o", 1 + len(earlier), request, None, None, earlier=earlier)  # pyright: ignore[reportArgumentType]
 
 
 TIMED_OUT = wire.Outcome(

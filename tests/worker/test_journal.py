@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from mecapy_backend.queue import keys
@@ -74,9 +75,34 @@ async def test_an_attempt_that_is_tried_again_is_heard(desk: Desk, tmp_path: Pat
     async with EventWriter(desk.queue, "t8", desk.settings, tmp_path / "log") as written:
         written.text("stdout", b"one")
     await written.flush()
-    async with EventWriter(desk.queue, "t8", desk.settings, tmp_path / "log2", 2) as again:
+    async with EventWriter(desk.queue, "t8", desk.settings, tmp_path / "log2", (2, 0)) as again:
         again.text("stdout", b" two")
     assert text_of(await events.read(desk.queue, "t8")) == "one two"
+
+
+async def test_a_start_that_was_lost(desk: Desk, tmp_path: Path) -> None:
+    """PostgreSQL forgot in a crash that the first attempt had begun, so there is a second first
+    one: its events count, and those of the other no more.
+    """
+    began = datetime.now(UTC)
+    again = events.first_number(1, began + timedelta(milliseconds=1))
+    lost = EventWriter(
+        desk.queue, "t9", desk.settings, tmp_path / "log", events.first_number(1, began)
+    )
+    async with lost:
+        for n in range(9):
+            lost.add(wire.StderrEvent(f"{n}"))
+            lost.add(wire.ProgressEvent(0.1))
+    await lost.flush()
+    async with EventWriter(desk.queue, "t9", desk.settings, tmp_path / "log2", again) as counts:
+        counts.text("stdout", b"counts")
+    await counts.flush()
+    late = ("stdout", {"text": "late"})
+    await events.append(desk.queue, "t9", [late], (1, events.first_number(1, began)[1] + 100))
+    await counts.end("completed", {})
+    is_new = events.NewEvents()
+    seen = [e.type for e in await events.read_encoded(desk.queue, "t9") if is_new(e)]
+    assert seen[-2:] == ["stdout", "completed"] and seen.count("stdout") == 1
 
 
 async def test_characters_are_not_cut(desk: Desk, tmp_path: Path) -> None:

@@ -155,6 +155,8 @@ async def _from_redis(
             after = event.id
             if is_new(event):
                 yield event
+            if event.type in wire.FINAL:
+                return
 
 
 async def _from_store(

@@ -54,10 +54,15 @@ class EventWriter:
     """
 
     def __init__(
-        self, redis: Queue, task_id: str, settings: Settings, spool: Path, attempt: int = 1
+        self,
+        redis: Queue,
+        task_id: str,
+        settings: Settings,
+        spool: Path,
+        first: events.SequenceNumber = (1, 0),
     ) -> None:
         self.total_bytes = 0
-        self._at = (attempt, 0)  # of the next event in the stream
+        self._at = first  # of the next event in the stream
         self._rest: list[Entry] = []
         self._rest_after: tuple[int, int] | None = None
         self.cpu_s = 0.0  # of the child, as far as it was looked at
@@ -71,7 +76,7 @@ class EventWriter:
         self._decoders = {name: codecs.getincrementaldecoder("utf-8")("replace") for name in _TEXT}
         self._wake, self._full, self._room = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._closing_since: float | None = None
-        self._holds_back = attempt == 1
+        self._holds_back = first[0] == 1
         self._group = asyncio.TaskGroup()
 
     async def __aenter__(self) -> EventWriter:

@@ -14,6 +14,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from mecapy_backend.store import tasks
+from mecapy_backend.store.log import events
 from mecapy_backend.store.people.shares import Took
 from mecapy_jupyter import wire
 from mecapy_worker import metrics
@@ -189,9 +190,8 @@ async def _charged_writer(
 ) -> AsyncGenerator[EventWriter]:
     """Writes the attempt's events. What it takes counts for its owner however it ends."""
     began_s = time.monotonic()
-    writer = EventWriter(
-        work.queue, started.task_id, work.settings, work.log_file(started), started.attempt
-    )
+    first = events.first_number(started.attempt, started.started_at)
+    writer = EventWriter(work.queue, started.task_id, work.settings, work.log_file(started), first)
     try:
         async with writer:
             yield writer

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from redis.asyncio import Redis
 
@@ -35,6 +36,15 @@ _ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 SequenceNumber = tuple[int, int]
 """An event's attempt, and its number in that attempt."""
 
+_MOST_NUMBERS = 1 << 24
+
+
+def first_number(attempt: int, started_at: datetime) -> SequenceNumber:
+    """Where the events of an attempt begin. A start that PostgreSQL loses in a crash is repeated
+    under the same attempt: its events come after those of the first one.
+    """
+    return attempt, int(started_at.timestamp() * 1000) * _MOST_NUMBERS
+
 
 _Entry = tuple[bytes, Mapping[bytes, bytes]]
 _Streams = list[tuple[bytes, list[_Entry]]]
@@ -55,7 +65,9 @@ class EncodedEvent:
 
 
 class NewEvents:
-    """Filters the events that a reader has not had: each once, and none of an older attempt."""
+    """Filters the events that a reader has not had: each once, and none of an older attempt. The
+    final one always counts, because only who has recorded the end writes it.
+    """
 
     def __init__(self, attempt: int = 0, had: SequenceNumber | None = None) -> None:
         self._last = max((attempt, -1), had or (0, -1))
@@ -65,7 +77,7 @@ class NewEvents:
         self._last = max(self._last, (attempt, -1))
 
     def __call__(self, event: EncodedEvent) -> bool:
-        if event.number is None:
+        if event.number is None or event.type in wire.FINAL:
             return True
         new, self._last = event.number > self._last, max(self._last, event.number)
         return new

@@ -38,6 +38,7 @@ class StartedAttempt:
     attempt: int
     request: wire.TaskRequest
     created_at: datetime
+    started_at: datetime
     losses: int = 0
     earlier: tuple[str, ...] = ()  # why each attempt before this one ended
     short: bool = False
@@ -70,6 +71,7 @@ async def start(
         row.attempt,
         wire.TaskRequest.from_json(row.request),
         row.created_at,
+        row.started_at,
         row.losses,
         _reasons(row.earlier),
         row.short,
@@ -161,8 +163,8 @@ def _start_statement() -> sa.Executable:
         outcome=sa.case((barred, cancelled)),
     )
     about = (
-        _t.owner, _t.attempt, _t.request, _t.created_at, _t.losses, _t.earlier, _t.short,
-        _t.awaited, _t.why_there, _t.checkpoint, _t.extra_s,
+        _t.owner, _t.attempt, _t.request, _t.created_at, _t.started_at, _t.losses, _t.earlier,
+        _t.short, _t.awaited, _t.why_there, _t.checkpoint, _t.extra_s,
     )  # fmt: skip
     return change.returning(*about, (_t.state == wire.CANCELLED).label("barred"))
 
