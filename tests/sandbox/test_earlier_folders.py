@@ -77,7 +77,7 @@ async def test_not_kept(folders: EarlierFolders, tmp_path: Path) -> None:
         await _left(folders, work)
     assert not await folders.give(ADA, _work(tmp_path, "4"), None)
     assert not list((tmp_path / "earlier").iterdir())
-    assert (tmp_path / "target/work/a.txt").exists()
+    assert (tmp_path / "target" / "work" / "a.txt").exists()
 
 
 async def test_a_task_waits_for_one_that_ends(folders: EarlierFolders, tmp_path: Path) -> None:
