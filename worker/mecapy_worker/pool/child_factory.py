@@ -32,13 +32,8 @@ from mecapy_worker.pool.uids import Uids
 from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import libc
 from mecapy_worker.shared.message_codec import read
-from mecapy_worker.shared.messages import (
-    ChildReady,
-    ForkChild,
-    ProbeRequest,
-    ProbeResult,
-    StartZygote,
-)
+from mecapy_worker.shared.messages import ChildReady, ProbeRequest, ProbeResult
+from mecapy_worker.shared.zygote_messages import ForkChild, StartZygote
 
 log = logging.getLogger(__name__)
 

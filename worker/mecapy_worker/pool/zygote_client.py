@@ -20,14 +20,13 @@ from mecapy_worker.pool import zygote_process
 from mecapy_worker.shared.channel import AsyncChannel
 from mecapy_worker.shared.frames import FrameError
 from mecapy_worker.shared.message_codec import message_of, read
-from mecapy_worker.shared.messages import (
+from mecapy_worker.shared.messages import ExitStatus, Message
+from mecapy_worker.shared.zygote_messages import (
     ChildExited,
     ChildForked,
-    ExitStatus,
     ForkChild,
     ForkFailed,
     KillChild,
-    Message,
     SignalChild,
     StartZygote,
     ZygoteBroken,

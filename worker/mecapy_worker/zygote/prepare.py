@@ -14,7 +14,7 @@ from importlib import import_module
 from mecapy_worker.child.hooks import shared_memory, sockets
 from mecapy_worker.sandbox import seccomp
 from mecapy_worker.shared import libc
-from mecapy_worker.shared.messages import StartZygote
+from mecapy_worker.shared.zygote_messages import StartZygote
 from mecapy_worker.zygote.hooks import hugepages, immortal
 
 _RESERVED_BYTES = 128 << 20  # the default preload makes 90 MB of small objects

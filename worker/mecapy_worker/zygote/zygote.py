@@ -25,13 +25,13 @@ from mecapy_worker.shared import libc
 from mecapy_worker.shared.channel import Channel
 from mecapy_worker.shared.frames import Frame, FrameError
 from mecapy_worker.shared.message_codec import message_of, read
-from mecapy_worker.shared.messages import (
+from mecapy_worker.shared.messages import Message
+from mecapy_worker.shared.zygote_messages import (
     ChildExited,
     ChildForked,
     ForkChild,
     ForkFailed,
     KillChild,
-    Message,
     SignalChild,
     StartZygote,
     ZygoteBroken,
