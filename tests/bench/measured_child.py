@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Callable
-from typing import Any
+from typing import ParamSpec, TypeVar
 
 from mecapy_worker.child import child
 from mecapy_worker.shared.channel import Channel
@@ -24,15 +24,19 @@ def mark(step: str) -> None:
 
 def prepare(preload: list[str]) -> None:
     child.prepare(preload)
-    child._open_inputs = _then("open", child._open_inputs)
+    child.task_inputs.opened = _then("open", child.task_inputs.opened)
     child._run = _then("run", child._run)
     child.results.collect = _then("collect", child.results.collect)
 
 
-def _then(step: str, work: Callable[..., Any]) -> Callable[..., Any]:
-    def marked(*arguments: Any) -> Any:
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def _then(step: str, work: Callable[P, T]) -> Callable[P, T]:
+    def marked(*arguments: P.args, **named: P.kwargs) -> T:
         try:
-            return work(*arguments)
+            return work(*arguments, **named)
         finally:
             mark(step)
 
@@ -47,7 +51,7 @@ def begin(*, warm: bool) -> None:
 
 
 class _Telling(Channel):
-    def receive(self) -> Any:
+    def receive(self) -> Frame | None:
         frame = super().receive()
         mark("receive")
         return frame

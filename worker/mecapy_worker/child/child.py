@@ -12,24 +12,12 @@ import os
 import socket
 import sys
 import tempfile
-import types
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from mecapy_jupyter.travel import checkpoints
-from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import (
-    fingerprint,
-    module_importer,
-    open_figures,
-    prelude,
-    process_state,
-)
-from mecapy_jupyter.travel.files import lay_out
-from mecapy_jupyter.travel.files.index import Index
-from mecapy_jupyter.travel.pickling import awaited, known_blobs, partial_result, payload, pickler
-from mecapy_jupyter.wire import BUNDLE, CALLED, CALLS, Cell, Payload
+from mecapy_jupyter.travel.environment import fingerprint, prelude, process_state
+from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
+from mecapy_jupyter.wire import BUNDLE, Cell, Payload
 from mecapy_worker.child import (
     bundle,
     earlier_folder,
@@ -37,8 +25,8 @@ from mecapy_worker.child import (
     kept,
     observing,
     page_messages,
-    parents,
     results,
+    task_inputs,
 )
 from mecapy_worker.child.hooks import caches, ipython
 from mecapy_worker.child.output import Send
@@ -191,7 +179,7 @@ def _ended(task: TaskMessage, frame: Frame) -> results.Ended:
     try:
         if task.declared is not None:
             observing.install()
-        watch = _open_inputs(task, frame)
+        watch = task_inputs.opened(_shell, task, frame)
     except BaseException as error:
         return results.Ended(results.unopened(error))
     if (calls := _shell.user_ns.pop(BUNDLE, None)) is None:
@@ -223,72 +211,6 @@ def _rest(channel: Channel) -> None:
     channel.sock.settimeout(_REST_S)
     with contextlib.suppress(OSError):
         channel.sock.recv(1)
-
-
-def _open_inputs(task: TaskMessage, frame: Frame) -> Watch:
-    """Bind the inputs in the namespace. Raises whatever opening them raises."""
-    namespace = _shell.user_ns
-    namespace.update(task.inputs)
-    own = task.payload.digests if task.payload else ()
-    theirs = parents.digests(task)
-    fds = kept.take(frame.fds) if task.checkpoint else frame.fds
-    maps = [_map(fd, digest) for fd, digest in zip(fds, own + theirs, strict=True)]
-    own_bytes = len(frame.body) - parents.stream_bytes(task)
-    of_parents = maps[len(own) :], frame.body[own_bytes:]
-    del maps[len(own) :]
-    if task.payload is None:
-        namespace.update(parents.open_all(task, *of_parents, namespace))
-        return results.begin(_shell, Watch({}, ()), Index())
-    stream = maps.pop(0) if task.payload.pickle_blob else frame.body[:own_bytes]
-    sent = [Index()]
-
-    def install(first: dict[str, Any]) -> None:
-        if (carried := first.get("folder")) is not None:
-            sent[:] = [lay_out.lay_out(carried, maps, earlier_folder.take)]
-            module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
-        prelude.install(first)
-        if task.parents:
-            awaited.results.update(parents.open_all(task, *of_parents, namespace))
-
-    try:
-        opened = payload.unpack(stream, maps, namespace, on_prelude=install)
-    except Exception as error:
-        lost = list[str]()
-        with contextlib.suppress(Exception):  # only the error's text needs it
-            lost = partial_result.not_opened(stream, maps, namespace)
-        raise results.NotOpened(lost) from error
-    variables = opened.variables
-    if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
-        open_figures.put(figures)
-    namespace.update(variables)
-    _name_definitions(opened.memo, namespace)
-    module_importer.served.take(opened.states, opened.lost)
-    if CALLS in variables:  # which of the calls a checkpoint is of would not be known
-        checkpoints.disconnect()
-    watch = (
-        Watch.of_call(opened.memo)
-        if CALLED in variables
-        else Watch(opened.memo, variables.values(), namespace)
-    )
-    return results.begin(_shell, watch, sent[0], figures)
-
-
-def _name_definitions(memo: Mapping[int, object], namespace: dict[str, Any]) -> None:
-    """The notebook's classes and functions that came inside of something else are in `__main__` as
-    well, where pickle looks for them.
-    """
-    for obj in memo.values():
-        if isinstance(obj, (type, types.FunctionType)) and obj.__module__ == "__main__":
-            name = obj.__qualname__
-            if name.isidentifier() and name == obj.__name__:
-                namespace.setdefault(name, obj)
-
-
-def _map(fd: int, digest: str) -> Any:
-    try:
-        return known_blobs.map_blob(fd, digest)
-    finally:
-        os.close(fd)
 
 
 def _run(task: TaskMessage) -> None:
