@@ -83,7 +83,7 @@ def notebook() -> dict[str, Any]:
         ("get_ipython().run_line_magic('time', 'lost')", 1, 0),
     ],
 )
-@pytest.mark.cell("refused", "A name that is read and defined nowhere")
+@pytest.mark.cell("refused", "Undefined names")
 def test_a_certain_name_error_is_found(
     notebook: dict[str, Any], cell: str, line: int, column: int
 ) -> None:

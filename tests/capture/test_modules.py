@@ -117,7 +117,7 @@ def test_a_module_in_a_zip_is_collected(
     assert [source.source for source in user_modules.collect(["zipped_helper"])] == ["V = 1"]
 
 
-@pytest.mark.cell("refused", "A compiled module of your own")
+@pytest.mark.cell("refused", "Compiled modules of yours")
 def test_a_compiled_own_module_is_refused_by_name(write: Write, tmp_path: Path) -> None:
     """It cannot travel as source, and the sentence says what to do; where it is optional it is left
     out.

@@ -55,7 +55,7 @@ _ = os.write(1, b"f\\n")
 print("g")"""
 
 
-@pytest.mark.cell("travels", "The order of prints, those of commands and native code included")
+@pytest.mark.cell("travels", "The order of prints, of commands and native code too")
 def test_prints_and_commands_come_in_order(kernel: Kernel) -> None:
     """What a command writes to the descriptor stands between the prints before and after it."""
     for _ in range(5):
@@ -114,7 +114,7 @@ def test_a_stream_that_was_taken_apart(kernel: Kernel) -> None:
     assert kernel.value("x") == "5"
 
 
-@pytest.mark.cell("said", "A variable of `-o` that the cell does not bind")
+@pytest.mark.cell("said", "A variable of `-o` that is not bound")
 def test_an_output_that_is_not_there_is_said(kernel: Kernel) -> None:
     """A slip in `-o` is not silent; a glob may match nothing."""
     ran = kernel.run("%%mecapy -o stres,t*,none\nstress = 1")
@@ -215,7 +215,7 @@ def test_precision_and_the_precision_of_arrays(kernel: Kernel) -> None:
         kernel.run("%precision\nnp.set_printoptions(precision=8)")
 
 
-@pytest.mark.cell("travels", "`from __future__` of earlier cells")
+@pytest.mark.cell("travels", "`from __future__`")
 def test_future_imports_hold_in_later_cells(kernel: Kernel) -> None:
     """Those of cells here hold there, and those of cells there hold here: annotations are not
     looked up.
@@ -252,7 +252,7 @@ DRAW = (
 AFTERWARDS = "fig.set_size_inches(3, 2); left.set_title('t'); look(fig)"
 
 
-@pytest.mark.cell("travels", "Drawing into figures of an earlier cell")
+@pytest.mark.cell("travels", "Drawing into earlier figures")
 def test_drawing_into_axes_that_were_there(kernel: Kernel) -> None:
     """The figure around them, the other axes and the lines in them stay the same objects, and the
     picture is that of home.

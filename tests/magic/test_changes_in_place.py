@@ -17,7 +17,7 @@ STATES = {
 
 
 @pytest.mark.parametrize("how", STATES.values(), ids=STATES)
-@pytest.mark.cell("said", "A changed object that cannot be pickled")
+@pytest.mark.cell("said", "Changed objects that cannot be pickled")
 def test_an_object_that_cannot_travel_back(kernel: Kernel, how: str) -> None:
     """A change of it is named with the reason; where a cell only reads it, nothing is said."""
     assert kernel.run(f"class M:\n    n = 0\n    {how}\nm = M(); m.n = m.here = 1; held = [m]").ok
@@ -70,7 +70,7 @@ def test_changed_inside_another(kernel: Kernel, before: str, change: str, after:
     assert ran.ok and "did not come home" not in ran.stderr and kernel.value(after) == "True", ran
 
 
-@pytest.mark.cell("said", "One whose state cannot be set, such as an `enumerate`")
+@pytest.mark.cell("said", "An `enumerate`, whose state cannot be set")
 def test_what_cannot_be_changed_here(kernel: Kernel) -> None:
     """An iterator inside another object: its place is named. One that is a variable is a new object
     there, and that is said.

@@ -48,7 +48,7 @@ def test_a_colour_bar_stays_linked(kernel: Kernel) -> None:
     assert limits(kernel, "cb") == [1.0, 3.0]
 
 
-@pytest.mark.cell("travels", "Titles and labels of a whole figure")
+@pytest.mark.cell("travels", "Titles and labels of figures")
 def test_a_title_of_the_figure_comes_home(kernel: Kernel) -> None:
     """Although pickling a new artist twice gives different counters each time."""
     kernel.run(PLOT + "plt.close(fig)")
@@ -73,7 +73,7 @@ def test_axes_hear_each_other(kernel: Kernel) -> None:
     assert kernel.value("[float(x) for x in twin.get_ylim()]") == "[4.0, 12.0]"
 
 
-@pytest.mark.cell("travels", "Open figures and the current figure (`plt.gcf()`)")
+@pytest.mark.cell("travels", "Open figures, `plt.gcf()`")
 def test_the_current_figure_goes_on(kernel: Kernel) -> None:
     """With figures kept open, the next cell draws into the same one, here and there, under the same
     number, and shows it once; closed there is closed here.

@@ -11,7 +11,7 @@ from ..gate import Gate
 from .conftest import Kernel
 
 
-@pytest.mark.cell("travels", "Files of the notebook's folder")
+@pytest.mark.cell("travels", "The notebook's folder")
 def test_files_that_are_looked_for_are_found(kernel: Kernel, project: Path) -> None:
     """glob, exists, listdir, iterdir and walk see what lies in the folder, with its times."""
     (project / "runs" / "old").mkdir(parents=True)
@@ -74,7 +74,7 @@ second = os.stat("7.py").st_ino
     assert kernel.value("read == ('here', False, first) and first == second") == "True"
 
 
-@pytest.mark.cell("said", "A file that changed here while the cell wrote it")
+@pytest.mark.cell("said", "A file that also changed here")
 def test_a_file_that_changed_here_stays(kernel: Kernel, project: Path, gate: Gate) -> None:
     """The pool's stands beside it and is named; a file that is new here, too."""
     (project / "both.txt").write_text("sent")
@@ -191,7 +191,7 @@ def test_unchanged_files_are_sent_once(kernel: Kernel, project: Path) -> None:
     assert 300_000 < figures[2][0] < 400_000
 
 
-@pytest.mark.cell("said", "An absolute path of this machine")
+@pytest.mark.cell("said", "An absolute path")
 def test_a_path_of_this_machine_is_said(kernel: Kernel, project: Path) -> None:
     """A variable that is an absolute path leads nowhere there: its way in the cell is named."""
     (project / "data.csv").write_text("1")
@@ -203,7 +203,7 @@ def test_a_path_of_this_machine_is_said(kernel: Kernel, project: Path) -> None:
     assert "in the cell it is 'data.csv'" in ran.stderr
 
 
-@pytest.mark.cell("said", "`%pip install` and `!pip install` in a cell")
+@pytest.mark.cell("said", "`%pip install`, `!pip install`")
 def test_a_cell_that_installs_packages(kernel: Kernel) -> None:
     """It is told in one sentence that it cannot, and goes on."""
     for line in ("!pip install -q not-there-xyz", "%pip install not-there-xyz"):

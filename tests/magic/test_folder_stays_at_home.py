@@ -10,7 +10,7 @@ import pytest
 from .conftest import Kernel
 
 
-@pytest.mark.cell("refused", "Files with secrets, by name and by content")
+@pytest.mark.cell("refused", "Files with secrets")
 def test_secrets_stay_at_home(kernel: Kernel, project: Path) -> None:
     """By their names, in any case, and by what they hold; also through links and in folders."""
     names = (
@@ -60,7 +60,7 @@ for name in found:
     assert kernel.value("found") == "['./open.txt', './to_env.txt']"
 
 
-@pytest.mark.cell("said", "Ignored files (`.gitignore`) that a cell looks for")
+@pytest.mark.cell("said", "Ignored files that a cell opens")
 def test_gitignored_files_stay_and_are_said(kernel: Kernel, project: Path) -> None:
     """What .gitignore ignores, at any depth, does not travel; a cell that lists such a folder or
     names such a file is told, with the option that sends it.
@@ -92,7 +92,7 @@ found = sorted(os.path.join(place, name) for place, _, names in os.walk(".") for
     assert kernel.value("there") == "'1'" and "did not travel" not in ran.stderr, ran.stderr
 
 
-@pytest.mark.cell("refused", "Reading a file that is too large to travel")
+@pytest.mark.cell("refused", "Reading a file that is too large")
 def test_a_large_file_appears_with_its_size(kernel: Kernel, project: Path) -> None:
     """It cannot be read there, and the error names the option that sends it; written anew it is a
     file as any other.

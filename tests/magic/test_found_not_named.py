@@ -29,7 +29,7 @@ FINDERS = {
 }
 
 
-@pytest.mark.cell("travels", "Tests that `unittest` and `doctest` find in the notebook")
+@pytest.mark.cell("travels", "Tests for `unittest` and `doctest`")
 @pytest.mark.parametrize("cell", FINDERS.values(), ids=FINDERS)
 def test_tests_that_a_cell_does_not_name_are_found(kernel: Kernel, cell: str) -> None:
     """As many as here: one."""
@@ -54,7 +54,7 @@ REFUSED = {
 }
 
 
-@pytest.mark.cell("refused", "Magics of an extension, and user-defined magics")
+@pytest.mark.cell("refused", "Magics of extensions and users")
 @pytest.mark.parametrize(("cell", "what"), REFUSED.values(), ids=REFUSED)
 def test_a_magic_of_this_kernel_is_refused(kernel: Kernel, cell: str, what: str) -> None:
     """Before the cell runs, with its line and what to do."""

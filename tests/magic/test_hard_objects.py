@@ -20,7 +20,7 @@ def test_a_long_integer_costs_nothing_else(kernel: Kernel) -> None:
     assert kernel.value("rest") == str((10**5000 + 1) % 97)
 
 
-@pytest.mark.cell("said", "A bytearray that a cell resizes while an array uses it")
+@pytest.mark.cell("said", "A bytearray resized under an array")
 def test_a_buffer_that_cannot_grow_here_is_named(kernel: Kernel) -> None:
     """The line says which variable is a new object now; all other results come home."""
     kernel.run("import numpy as np\nba = bytearray(8); view = np.frombuffer(ba, dtype='u1')")
@@ -40,7 +40,7 @@ def test_a_stand_in_is_not_called(kernel: Kernel) -> None:
     assert kernel.value("(s, len(m.mock_calls), m.__sizeof__.called)") == "(3.0, 0, False)"
 
 
-@pytest.mark.cell("said", "A dict with `id()` of objects as keys")
+@pytest.mark.cell("said", "A dict with `id()` as keys")
 def test_a_dict_keyed_by_id_is_named_once(kernel: Kernel) -> None:
     """The objects have another `id` on the worker; the line names the variable and what to use."""
     kernel.run("from mecapy_jupyter.cells import process_bound; process_bound._said.clear()")
@@ -54,7 +54,7 @@ def test_a_dict_keyed_by_id_is_named_once(kernel: Kernel) -> None:
     assert kernel.run("%%mecapy\nx = by_id.get(id(k))").stderr == ""
 
 
-@pytest.mark.cell("said", "A cell or function that calls `hash()`, outside of `__hash__`")
+@pytest.mark.cell("said", "`hash()`, outside of `__hash__`")
 def test_hash_is_named_once(kernel: Kernel) -> None:
     """A number made of text differs from process to process; a class that defines `__hash__` is
     none of that.
@@ -86,7 +86,7 @@ def test_a_lower_recursion_limit_travels(kernel: Kernel) -> None:
     kernel.run("sys.setrecursionlimit(usual)")
 
 
-@pytest.mark.cell("said", "Results cached by `functools.cache`: computed again")
+@pytest.mark.cell("said", "`functools.cache`: results computed again")
 def test_a_full_cache_is_named_once(kernel: Kernel) -> None:
     """The line names the function and says what to do; an empty cache is not mentioned."""
     kernel.run(

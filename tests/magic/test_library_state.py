@@ -35,7 +35,7 @@ def kernel(kernel_of_libraries: Kernel) -> Kernel:
 
 @pytest.mark.field
 @pytest.mark.parametrize("kind", LIBRARIES)
-@pytest.mark.cell("travels", "Options and registries of common libraries")
+@pytest.mark.cell("travels", "Options of common libraries")
 def test_a_librarys_state_travels_both_ways(kernel: Kernel, kind: str) -> None:
     """Set here it holds there; set there it holds here."""
     needs, sets, seen, value, sets_anew, then = LIBRARIES[kind]
@@ -133,7 +133,7 @@ process_state.take({"decimal.context": {"prec": -1}})
 """
 
 
-@pytest.mark.cell("said", "State of a library that the worker cannot set")
+@pytest.mark.cell("said", "Library state that the worker cannot set")
 def test_state_that_cannot_be_set_is_said() -> None:
     """By its name, with what to do."""
     ran = subprocess.run(
@@ -193,7 +193,7 @@ def test_of_modules_that_are_as_they_came_nothing_is_said(kernel: Kernel) -> Non
     assert ran.stderr == ""
 
 
-@pytest.mark.cell("said", "A setting that a cell makes in a library's module")
+@pytest.mark.cell("said", "A setting that a cell makes in a library")
 def test_what_a_cell_sets_in_a_library_is_reported(kernel: Kernel) -> None:
     """A number and a method, whether the kernel has the module or the cell imports it; by name,
     with the cure.

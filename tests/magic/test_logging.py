@@ -9,7 +9,7 @@ from .conftest import Kernel
 RESET = "import logging, sys\nlogging.disable(0)\nlogging.basicConfig(level=30, force=True)\n"
 
 
-@pytest.mark.cell("travels", "Log messages, also to files and user-defined handlers")
+@pytest.mark.cell("travels", "Log messages, handlers")
 def test_handlers_that_stay_get_what_the_cell_logs(kernel: Kernel) -> None:
     """When the cell has ended, once, with the traceback; each below its level gets nothing."""
     assert kernel.run(
@@ -31,7 +31,7 @@ def test_handlers_that_stay_get_what_the_cell_logs(kernel: Kernel) -> None:
     kernel.run("logging.getLogger('to_file').handlers.clear()")
 
 
-@pytest.mark.cell("travels", "User-defined formatters and filters")
+@pytest.mark.cell("travels", "Formatters and filters")
 def test_formatters_and_filters_of_the_notebook(kernel: Kernel) -> None:
     """Here and there, and `logging.disable` and level names with them."""
     assert kernel.run(

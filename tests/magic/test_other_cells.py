@@ -48,7 +48,7 @@ def test_a_function_defined_on_a_worker_fails_here(kernel: Kernel) -> None:
         ), shown
 
 
-@pytest.mark.cell("travels", "Source text of functions from other cells")
+@pytest.mark.cell("travels", "Source of functions")
 def test_the_source_of_a_function(kernel: Kernel) -> None:
     """`inspect.getsource` finds it where it finds it at home: numba, for one, reads it."""
     assert kernel.run("def before(x):\n    return x + 1").ok

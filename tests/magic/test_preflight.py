@@ -77,7 +77,7 @@ def test_nothing_is_known() -> None:
     assert checked("import scipy", wire.InstalledPackages()) == []
 
 
-@pytest.mark.cell("said", "Another version of a package in use")
+@pytest.mark.cell("said", "Another version of a package")
 def test_versions_and_python() -> None:
     """Another minor version of what the cell uses is said once; another Python is refused."""
     there = wire.InstalledPackages(

@@ -7,7 +7,7 @@ import pytest
 from .conftest import Kernel
 
 
-@pytest.mark.cell("travels", "A replaced library function that calls the original")
+@pytest.mark.cell("travels", "Replaced library functions")
 def test_a_wrapper_of_a_replaced_function(kernel: Kernel) -> None:
     """Also where the cell names the original itself; at home it stays in place."""
     assert kernel.run(
@@ -23,7 +23,7 @@ def test_a_wrapper_of_a_replaced_function(kernel: Kernel) -> None:
     assert here.replace("np.float64(101.5)", "101.5").startswith("(101.5, ")
 
 
-@pytest.mark.cell("said", "Additions to a library that cannot travel")
+@pytest.mark.cell("said", "Additions that cannot travel")
 def test_what_cannot_travel_in_a_library_is_said(kernel: Kernel) -> None:
     """By its name, once, with the cure."""
     assert kernel.run(

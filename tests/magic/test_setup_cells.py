@@ -16,7 +16,7 @@ def clean(kernel: Kernel) -> Iterator[Kernel]:
     kernel.run("import scipy.constants, importlib; importlib.reload(scipy.constants)")
 
 
-@pytest.mark.cell("travels", "Settings of a `%%mecapy --setup` cell")
+@pytest.mark.cell("travels", "Setup cells")
 def test_its_text_runs_here_and_first_in_each_later_task(clean: Kernel) -> None:
     """What it sets holds there; what it prints is seen here alone; what it binds does not come."""
     ran = clean.run(
@@ -73,7 +73,7 @@ def test_one_that_fails_here_is_not_kept(clean: Kernel) -> None:
     assert clean.run("%mecapy setup").stdout.startswith("no setup cells")
 
 
-@pytest.mark.cell("refused", "A cell whose setup cell fails on the worker")
+@pytest.mark.cell("refused", "A setup cell that fails on the worker")
 def test_one_that_fails_there_refuses_the_cell(clean: Kernel) -> None:
     """The cell would see another state than here: it does not run, and the cure is named."""
     here = clean.value("__import__('os').getpid()")

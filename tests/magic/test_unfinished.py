@@ -30,7 +30,7 @@ UNFINISHED = {
 }
 
 
-@pytest.mark.cell("said", "Threads, processes and asyncio tasks that still run at the end")
+@pytest.mark.cell("said", "Threads, processes, asyncio tasks that still run")
 @pytest.mark.parametrize(("code", "what", "todo"), UNFINISHED.values(), ids=UNFINISHED)
 def test_what_runs_on_is_named(kernel: Kernel, code: str, what: str, todo: str) -> None:
     """By its name, with what to do in the cell."""

@@ -22,7 +22,7 @@ def run(kernel: Kernel, *cells: str) -> None:
         assert ran.ok, ran.text + ran.stderr
 
 
-@pytest.mark.cell("travels", "Your own modules, as loaded in the kernel")
+@pytest.mark.cell("travels", "Your modules, as loaded")
 def test_a_file_edited_since_its_import_runs_as_it_was_imported(kernel: Kernel) -> None:
     """The kernel holds 210 GPa and an exponent of 2; what the file says by now is not asked."""
     run(
@@ -98,7 +98,7 @@ def test_a_part_of_what_a_module_holds_stays_one_object_with_it(kernel: Kernel) 
     assert kernel.value(same) == "(True, True, True, 108.0)"
 
 
-@pytest.mark.cell("refused", "A module edited after its import and before `%load_ext`")
+@pytest.mark.cell("refused", "A module edited between import and `%load_ext`")
 def test_an_edit_nobody_saw_is_refused_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

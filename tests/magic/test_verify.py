@@ -20,7 +20,7 @@ def test_the_same_is_said_once(kernel: Kernel) -> None:
     assert kernel.value("(kept, other is kept)") == "([1, 2], True)"
 
 
-@pytest.mark.cell("said", "Every difference that `--verify` finds")
+@pytest.mark.cell("said", "Differences that `--verify` finds")
 def test_what_differs_is_named(kernel: Kernel) -> None:
     """The process's id, printed and bound, is another on the pool; the notebook keeps its own."""
     ran = kernel.run("%%mecapy --verify\nimport os\npid = os.getpid()\nprint(pid)")

@@ -22,7 +22,7 @@ def test_a_debugger_is_refused(kernel: Kernel, stop: str) -> None:
     assert "debuggers.py" not in ran.text
 
 
-@pytest.mark.cell("said", "A display or last value above 15 MB, shown in part")
+@pytest.mark.cell("said", "A display above 15 MB, shown in part")
 def test_a_display_that_is_too_large_costs_no_result(kernel: Kernel) -> None:
     """Text is cut, other kinds are left out with their size, and variables come home."""
     ran = kernel.run(f"%%mecapy\nx = 5\n'a' * {MB20}")

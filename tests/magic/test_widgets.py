@@ -47,7 +47,7 @@ def test_a_slider_is_shown_and_is_the_variable(kernel: Kernel) -> None:
     assert ran.comms[0]["comm_id"] == slider
 
 
-@pytest.mark.cell("said", "A widget that no variable holds: shown, not live")
+@pytest.mark.cell("said", "A widget without a variable: not live")
 def test_what_is_bound_to_nothing_is_not_live(kernel: Kernel) -> None:
     """It is shown as it was made, and one line says so, with what to do."""
     ran = kernel.run(SLIDER + "display(w.IntSlider(4), w.HTML('x'))")
@@ -78,7 +78,7 @@ def test_interact_prints_into_its_output_and_goes_on_here(kernel: Kernel) -> Non
     assert ran.stdout == "x is 7\n[4, 7]\n", ran
 
 
-@pytest.mark.cell("travels", "Progress bars while the cell runs")
+@pytest.mark.cell("travels", "Progress bars")
 def test_a_bar_moves_while_the_cell_runs(kernel: Kernel, gate: Gate) -> None:
     """The page hears where it is before the cell's end, which waits for that."""
     code = (
@@ -99,7 +99,7 @@ def test_a_bar_moves_while_the_cell_runs(kernel: Kernel, gate: Gate) -> None:
     assert updates(ran, "value") == [8] and kernel.value("bar.value") == "8"
 
 
-@pytest.mark.cell("travels", "Prints and errors inside `with Output()`")
+@pytest.mark.cell("travels", "`with Output()`")
 def test_an_output_takes_prints_and_errors(kernel: Kernel) -> None:
     """`with Output()` keeps an error to itself: it is shown, and the cell goes on."""
     ran = kernel.run(
@@ -123,7 +123,7 @@ def test_an_error_that_was_shown_is_no_failure(kernel: Kernel) -> None:
     ]
 
 
-@pytest.mark.cell("travels", "Widgets of the notebook, with their observers")
+@pytest.mark.cell("travels", "The notebook's widgets, with observers")
 def test_a_widget_of_the_notebook_is_read_and_set_there(kernel: Kernel) -> None:
     """Its value arrives, also through a function and inside a box; what the cell sets comes home,
     the page hears it, and who observes it has heard it once.
@@ -222,7 +222,7 @@ class Mover:
         self.echoed |= data.get("method") == "echo_update" and data["state"] == {"value": 7}
 
 
-@pytest.mark.cell("travels", "A slider moved, a button pressed while the cell runs")
+@pytest.mark.cell("travels", "Sliders and buttons while the cell runs")
 def test_a_running_cell_hears_the_page(kernel: Kernel) -> None:
     """A kernel that waits for its cell hears the page in a subshell, as JupyterLab asks for: the
     loop sees the slider move, and its Stop button ends it. The page is told that it arrived.

@@ -109,7 +109,7 @@ CASES = {
 @pytest.mark.parametrize(("here", "there", "names", "truth"), CASES.values(), ids=CASES)
 @pytest.mark.cell(
     "travels",
-    "Closures, cached functions, generated classes, exception chains, overlapping array views",
+    "Closures, cached functions, generated classes, exception chains",
 )
 def test_hard_values(here: str, there: str, names: str, truth: str) -> None:
     """They behave there, and afterwards here, as if the cell had run here."""
@@ -119,7 +119,7 @@ def test_hard_values(here: str, there: str, names: str, truth: str) -> None:
     notebook.local(f"assert {truth}")
 
 
-@pytest.mark.cell("travels", "A `np.memmap`, still mapped to its file")
+@pytest.mark.cell("travels", "`np.memmap`, still mapped")
 def test_an_array_in_a_file_is_changed_in_its_file(tmp_path: Path) -> None:
     """A memmap stays the window on its file that it was."""
     notebook = Notebook()

@@ -116,7 +116,7 @@ def test_hints(here: str, there: str, names: str, truth: str) -> None:
     notebook.local(f"assert {truth}")
 
 
-@pytest.mark.cell("travels", "String annotations (`typing.get_type_hints`)")
+@pytest.mark.cell("travels", "String annotations")
 def test_names_that_stand_as_text_in_annotations_are_there() -> None:
     """`from __future__ import annotations`: who asks for the hints on the other side finds what
     their text means, at any depth.

@@ -196,7 +196,7 @@ CHANGES = {
 
 
 @pytest.mark.parametrize(("before", "reads", "cell", "after"), CHANGES.values(), ids=CHANGES)
-@pytest.mark.cell("travels", "Objects changed in place, for any class")
+@pytest.mark.cell("travels", "Objects changed in place")
 def test_a_change_comes_home(before: str, reads: str, cell: str, after: str) -> None:
     """The same objects, with what the cell gave them."""
     notebook = Notebook()

@@ -252,7 +252,7 @@ CASES = {
 }
 
 
-@pytest.mark.cell("travels", "What your modules share with variables, functions and each other")
+@pytest.mark.cell("travels", "What your modules share")
 @pytest.mark.parametrize(("module", "before", "cell", "after"), CASES.values(), ids=CASES)
 def test_a_module_shares_what_it_shared(
     notebook: Notebook,

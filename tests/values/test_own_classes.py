@@ -68,7 +68,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("how", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize(("change", "name", "after"), CHANGES.values(), ids=CHANGES)
-@pytest.mark.cell("travels", "Objects of your own classes, with shared arrays")
+@pytest.mark.cell("travels", "Objects of your classes")
 def test_what_it_holds_stays_itself(
     how: str, change: str, name: str, after: tuple[int, int, int]
 ) -> None:
@@ -146,7 +146,7 @@ monitor = Monitor(); log = monitor.log
 """
 
 
-@pytest.mark.cell("travels", "State that `__getstate__` omits: unchanged here")
+@pytest.mark.cell("travels", "State that `__getstate__` omits, unchanged here")
 def test_what_stays_at_home_is_kept() -> None:
     """What `__getstate__` leaves out is there after the cell; it raises on the other side, where
     that is missing, and nothing is lost.

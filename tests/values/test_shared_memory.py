@@ -150,7 +150,7 @@ CASES = {
 }
 
 
-@pytest.mark.cell("travels", "Arrays that share memory, in attributes, lists and frames too")
+@pytest.mark.cell("travels", "Arrays that share memory, in frames too")
 @pytest.mark.parametrize("name", CASES)
 def test_memory_is_shared_as_before(name: str) -> None:
     """A write through one name is seen through the other, there and afterwards at home."""
@@ -162,7 +162,7 @@ def test_memory_is_shared_as_before(name: str) -> None:
     assert eval(truth, notebook.ns)  # noqa: S307 our own text
 
 
-@pytest.mark.cell("refused", "A `weakref.finalize` (from the cell: left there, and said)")
+@pytest.mark.cell("refused", "A `weakref.finalize`")
 def test_a_finalizer_stays_where_it_is() -> None:
     """A copy would never call its function."""
     finalizer = weakref.finalize(Notebook(), print)

@@ -38,10 +38,10 @@ PEERS: dict[str, tuple[str, tuple[str, ...], int]] = {
 }
 INTRO = """## Comparison with other systems
 
-`make bench-peers` writes this section. A trip is a cell of a real kernel (`x = 1 + 1`; {day},
-{cores} cores). MecaPy runs each task in a new sandboxed process and stores it in PostgreSQL; the
-others use a long-lived process and store nothing on disk. Data: an array there, the array plus one
-back, best of two, less the addition. Ray returns a read-only view of shared memory.
+`make bench-peers` writes this section. A trip is the cell `x = 1 + 1` of a real kernel ({day},
+{cores} cores). MecaPy uses a new sandboxed process per task and PostgreSQL; the others use a
+long-lived process and store nothing. Data: there and back, less the addition. Ray returns a
+read-only view.
 """
 
 
