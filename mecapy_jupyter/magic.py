@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from mecapy_jupyter.cells.cell_errors import plain
+from mecapy_jupyter.cells.discarded_interrupt import RaisedAgain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.magic_options import parsed, parser, words
 from mecapy_jupyter.cells.session import Session
@@ -91,7 +92,8 @@ class _Explained:
         self._kind = kind
 
     def __call__(self, *given: str) -> None:
-        self._call(*given)
+        with RaisedAgain():
+            self._call(*given)
 
     @property
     def __doc__(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
