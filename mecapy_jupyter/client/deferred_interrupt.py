@@ -12,8 +12,9 @@ from typing import Any, Self
 
 
 class DeferredInterrupt:
-    """The first interrupt inside the block sets `came` and does nothing else; a second one is
-    raised at once.
+    """The first interrupt inside the block sets `came` and is raised at the block's end, also in
+    place of an error, which somebody may take as a reason to try again. A second one is raised at
+    once.
     """
 
     came = False
@@ -35,6 +36,8 @@ class DeferredInterrupt:
     ) -> None:
         if self._before is not None:
             signal.signal(signal.SIGINT, self._before)
+        if self.came and not isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.came:

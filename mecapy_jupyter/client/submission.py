@@ -114,8 +114,6 @@ def _entered(
         on_task(task)
         if interrupt.came:
             task.cancel()
-    if interrupt.came:
-        raise KeyboardInterrupt
     task.events.put(wire.Event.of(submitted))
     return task
 

@@ -135,7 +135,7 @@ class Task(concurrent.futures.Future[Any]):
         """Start reading its events in the background, once. In that thread, `on_event` gets each of
         them, and `on_final` (or `settle`) the outcome.
         """
-        with DeferredInterrupt() as interrupt:
+        with DeferredInterrupt():
             if not self._followed:
                 self._followed = True
                 reader = threading.Thread(
@@ -146,8 +146,6 @@ class Task(concurrent.futures.Future[Any]):
                 )
                 self._reader = reader if on_final is None else None
                 reader.start()
-        if interrupt.came:
-            raise KeyboardInterrupt
         return self
 
     def _read(

@@ -82,6 +82,28 @@ Gateway.submit = struck
     assert left(running_stack, name) == [wire.CANCELLED]
 
 
+@pytest.mark.parametrize(
+    "error", ["problems.BlobsMissing('lost')", "errors.ConnectionFailed('broken')"]
+)
+def test_in_a_submission_that_fails(kernel: Kernel, running_stack: Any, error: str) -> None:
+    """Also where the failure leads to another try: the cell ends, and no task begins."""
+    kernel.run(f"""
+import os, signal
+from mecapy_jupyter.client import problems
+from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.shared import errors
+submit = Gateway.submit
+def struck(self, body, key):
+    Gateway.submit = submit
+    os.kill(os.getpid(), signal.SIGINT)
+    raise {error}
+Gateway.submit = struck
+""")
+    ran = kernel.run(f"%%mecapy --name refused --timeout 60\n{ENDLESS.format(number=1)}")
+    assert ran.error == "TaskCancelled" and "run it again" in ran.text
+    assert left(running_stack, "refused") == []
+
+
 @pytest.mark.parametrize("where", ["finalizer", "generator", "callback"])
 def test_where_python_discards_it(kernel: Kernel, running_stack: Any, where: str) -> None:
     """In a finalizer, a closing generator or a weak reference's callback, out of which no exception
