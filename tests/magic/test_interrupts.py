@@ -32,10 +32,10 @@ def left(stack: Any, name: str) -> list[str]:
     timeout.
     """
     gateway = Gateway(stack.url, stack.token)
-    found: list[dict[str, Any]] = gateway.get("/tasks", name=name, limit=100)["tasks"]
+    found: Any = gateway.get("/tasks", name=name, limit=100)
     return [
         next(event.type for event in gateway.events(task["task_id"]) if event.type in wire.FINAL)
-        for task in found
+        for task in found["tasks"]
     ]
 
 
