@@ -93,3 +93,5 @@ def test_a_heartbeat_that_comes_too_rarely_is_refused() -> None:
     """Else the workers that live would count as gone; the error says which setting, and to what."""
     with pytest.raises(ValueError, match=r"MECAPY_HEARTBEAT_S is 20, .* 10 s .*set it to 3"):
         Settings(heartbeat_s=20.0)
+    with pytest.raises(ValueError, match=r"HEARTBEAT_S is 3, .* 3 s .*LEASE_S.* set it to 1"):
+        Settings(lease_s=3.0, heartbeat_s=3.0)

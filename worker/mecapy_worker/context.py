@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.queue.queue import Queue
 from mecapy_backend.shared.settings import Settings
+from mecapy_backend.store import workers
 from mecapy_backend.store.blobs.blob_types import BlobStore
 from mecapy_backend.store.people.shares import Took
 from mecapy_backend.store.tasks import StartedAttempt
@@ -67,17 +69,27 @@ class RunningTask:
 @dataclass(slots=True)
 class LeaseClock:
     """When this worker's leases were last renewed, and since when that renewal has reported that an
-    operator drains it (None: not drained); by the monotonic clock.
+    operator drains it (None: not drained); by the monotonic clock. `takes_back`: between
+    which times of PostgreSQL's clock the tasks of others may be taken back; None: at any time.
     """
 
     renewed_s: float = field(default_factory=time.monotonic)
     drains_since_s: float | None = None
+    takes_back: tuple[datetime, datetime] | None = None
 
-    def hear(self, draining: bool) -> None:
-        if not draining:
+    def hear(self, heard: workers.Heard, settings: Settings) -> None:
+        """The answer to a heartbeat. If it comes late, PostgreSQL may have been away for all, and
+        every worker first gets one lease to report that it runs.
+        """
+        if not heard.draining:
             self.drains_since_s = None
         elif self.drains_since_s is None:
             self.drains_since_s = time.monotonic()
+        since, until = self.takes_back or (heard.at, heard.at)
+        if heard.at > until:
+            since = heard.at + timedelta(seconds=settings.lease_s)
+        late_s = (settings.heartbeat_s + settings.lease_s) / 2
+        self.takes_back = since, heard.at + timedelta(seconds=late_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import AliasChoices, Field, SecretStr, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from mecapy_backend.shared.notice_settings import NoticeSettings
@@ -282,10 +282,16 @@ class Settings(NoticeSettings):
 
     @field_validator("heartbeat_s")
     @classmethod
-    def _often_enough(cls, value: float) -> float:
+    def _often_enough(cls, value: float, info: ValidationInfo) -> float:
+        lease_s = float(info.data.get("lease_s", WORKER_LIVES_S))
         if value >= WORKER_LIVES_S:
             raise ValueError(
                 f"MECAPY_HEARTBEAT_S is {value:g}, and a worker that was not heard of for "
                 f"{WORKER_LIVES_S:g} s counts as gone: set it to {WORKER_LIVES_S / 3:.0f}"
+            )
+        if value >= lease_s:
+            raise ValueError(
+                f"MECAPY_HEARTBEAT_S is {value:g}, and a worker that is silent for "
+                f"{lease_s:g} s (MECAPY_LEASE_S) loses its tasks: set it to {lease_s / 3:.2g}"
             )
         return value

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from mecapy_backend.store.database import all_rows, changed, first, scalar
+from mecapy_backend.store.database import all_rows, changed, first
 from mecapy_backend.store.tables import workers
 from mecapy_jupyter.shared import version
 from mecapy_jupyter.wire import (
@@ -60,15 +60,24 @@ class LiveWorker:
 _ROW = (_w.id, _w.info, _w.started_at, _w.seen_at, _w.draining)
 
 
-async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> bool:
-    """Report that this worker runs, under one id per process. Returns whether it must take no more
-    tasks.
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What PostgreSQL answers to a heartbeat. `draining`: the worker must take no more tasks. `at`:
+    by PostgreSQL's clock.
     """
+
+    draining: bool
+    at: datetime
+
+
+async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> Heard:
+    """Report that this worker runs, under one id per process."""
     row = insert(workers).values(id=worker_id, info=info)
     row = row.on_conflict_do_update(
         index_elements=["id"], set_={"info": row.excluded.info, "seen_at": _now}
     )
-    return bool(await scalar(db, row.returning(_w.draining)))
+    (answer,) = await all_rows(db, row.returning(_w.draining, _w.seen_at))
+    return Heard(*answer)
 
 
 async def drain(db: AsyncEngine, worker_id: str, draining: bool) -> LiveWorker | None:

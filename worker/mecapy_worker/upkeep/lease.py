@@ -46,7 +46,7 @@ async def renew(ctx: Context, info: JsonObject) -> None:
             )
             ctx.lease.renewed_s = time.monotonic()
             report = info | {"running": len(ctx.running), "drained": ctx.drained}
-            ctx.lease.hear(await workers.heartbeat(ctx.db, ctx.worker_id, report))
+            ctx.lease.hear(await workers.heartbeat(ctx.db, ctx.worker_id, report), ctx.settings)
             await tell_usage(ctx)
             metrics.renewed.set_to_current_time()
         except Exception as error:

@@ -8,9 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-import sqlalchemy as sa
-from redis.exceptions import RedisError
-
 from mecapy_backend.store import tasks
 from mecapy_backend.store.database import try_lock
 from mecapy_backend.store.log import events
@@ -45,30 +42,17 @@ async def reconcile(ctx: Context) -> None:
 
 
 async def _every(ctx: Context, looks: int, step: Callable[[Context], Awaitable[None]]) -> None:
-    """After PostgreSQL was unavailable, all workers first get one lease to report that they
-    live.
-    """
-    away, me = False, asyncio.current_task()
+    me = asyncio.current_task()
     # Asked as well, because a driver may swallow a cancel, or turn it into an error of its own.
     while me and not me.cancelling():
         try:
-            if away:
-                await _answers(ctx)
-                await asyncio.sleep(ctx.settings.lease_s)
-                away = False
             await step(ctx)
         except Exception as error:
-            away = away or not isinstance(error, RedisError)
             if is_transient(error):
                 log.warning("not reconciled", error=repr(error))
             else:
                 log.exception("not reconciled")
-        await asyncio.sleep(LOOK_S if away else looks * LOOK_S)
-
-
-async def _answers(ctx: Context) -> None:
-    async with ctx.db.connect() as connection:
-        await connection.execute(sa.select(1))
+        await asyncio.sleep(looks * LOOK_S)
 
 
 def _one_at_a_time(
@@ -86,7 +70,7 @@ def _one_at_a_time(
 
 async def take_back(ctx: Context) -> None:
     """Tasks of vanished workers return to the queue, or end."""
-    found = await tasks.reclaim_expired(ctx.db, ctx.settings.max_losses)
+    found = await tasks.reclaim_expired(ctx.db, ctx.settings.max_losses, ctx.lease.takes_back)
     metrics.recovered.labels("requeued").inc(len(found.requeued))
     metrics.recovered.labels("ended").inc(len(found.lost) + len(found.once) + len(found.cancelled))
     for task in found.requeued:

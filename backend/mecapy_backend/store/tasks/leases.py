@@ -129,11 +129,20 @@ async def requeue(
     return row.state if row else ""
 
 
-async def reclaim_expired(db: AsyncEngine, max_losses: int = 3) -> Expired:
+async def reclaim_expired(
+    db: AsyncEngine, max_losses: int = 3, between: tuple[datetime, datetime] | None = None
+) -> Expired:
     """Take back tasks of vanished workers: queued again, failed (after `max_losses`, or if it must
     not run twice), or cancelled if that was requested.
+
+    `between`: nothing at other times of PostgreSQL's clock, which a statement that waited for a
+    connection may be late for.
     """
-    rows = await all_rows(db, _reclaim_statement(max_losses))
+    change = _reclaim_statement(max_losses)
+    if between is not None:
+        since, until = (sa.literal(time, sa.DateTime(timezone=True)) for time in between)
+        change = change.where(_now.between(since, until))
+    rows = await all_rows(db, change.returning(*_RECLAIMED))
     return Expired(
         [QueuedTask(*row[:-4]) for row in rows if row.state == wire.QUEUED],
         [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
@@ -143,7 +152,7 @@ async def reclaim_expired(db: AsyncEngine, max_losses: int = 3) -> Expired:
     )
 
 
-def _reclaim_statement(max_losses: int) -> sa.Executable:
+def _reclaim_statement(max_losses: int) -> sa.Update:
     over = (
         sa.select(_t.id)
         .where(_t.state == wire.RUNNING, _t.lease_until < _now)
@@ -159,7 +168,7 @@ def _reclaim_statement(max_losses: int) -> sa.Executable:
     change = sa.update(tasks).where(
         _t.id.in_(over), _t.state == wire.RUNNING, _t.lease_until < _now
     )
-    change = change.values(
+    return change.values(
         losses=_t.losses + 1,
         state=sa.case(
             (_t.cancel_requested, wire.CANCELLED), (ends, wire.FAILED), else_=wire.QUEUED
@@ -172,7 +181,9 @@ def _reclaim_statement(max_losses: int) -> sa.Executable:
         worker=sa.case((ends, _t.worker), else_=None),
         lease_until=None,
     )
-    return change.returning(*QUEUED_COLUMNS, _t.state, _t.attempt, _t.awaited, _once.label("once"))
+
+
+_RECLAIMED = *QUEUED_COLUMNS, _t.state, _t.attempt, _t.awaited, _once.label("once")
 
 
 def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:
