@@ -44,7 +44,7 @@ from mecapy_worker.sandbox.pid_namespaces import PidNamespaces
 namespaces = PidNamespaces()
 from mecapy_worker.zygote.zygote import main
 main(namespaces)"""
-_START_WITHIN_S = 120.0
+START_WITHIN_S = 120.0
 # most take a millisecond; the end of a child that held very much memory takes seconds
 _ANSWER_WITHIN_S = 30.0
 _REPLIES: dict[str, type[Message]] = {
@@ -101,11 +101,11 @@ class ZygoteClient:
         try:
             counted = on_process_started(process.pid)
             try:
-                async with asyncio.timeout(_START_WITHIN_S):
+                async with asyncio.timeout(START_WITHIN_S):
                     client.info = await client._handshake(replace(start, memory_counted=counted))
             except TimeoutError:
                 raise TimeoutError(
-                    f"the zygote did not start within {_START_WITHIN_S:.0f} s; see whether this "
+                    f"the zygote did not start within {START_WITHIN_S:.0f} s; see whether this "
                     "machine is overloaded"
                 ) from None
         except BaseException:

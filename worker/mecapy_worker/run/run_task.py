@@ -22,6 +22,8 @@ from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.egress import egress_broker
 from mecapy_worker.log import log
 from mecapy_worker.packages.requested import PackagesRefused
+from mecapy_worker.pool.child_factory import READY_WITHIN_S
+from mecapy_worker.pool.zygote_client import START_WITHIN_S
 from mecapy_worker.retry import retry_transient
 from mecapy_worker.run import checkpoints, escalation, failure_messages
 from mecapy_worker.run.added_packages import StoppedBefore, add_packages
@@ -36,7 +38,8 @@ from mecapy_worker.run.shielded import LEAVING_S, shielded
 from mecapy_worker.shared.messages import TaskMessage
 
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-CHILD_WITHIN_S = 60.0
+CHILD_WITHIN_S = START_WITHIN_S + READY_WITHIN_S
+"""The zygote may have to be started again, or a child that was not ready in time."""
 
 
 async def run_task(ctx: Mapping[str, Context], task_id: str) -> None:
