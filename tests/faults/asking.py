@@ -15,8 +15,10 @@ from typing import Any
 import httpx
 
 from ..gate import Gate
+from .processes import Process
 from .proxy import Proxy
-from .stack import TOKEN, Process, Stack, Task, comes_again
+from .stack import TOKEN, Stack
+from .task import Task, comes_again
 
 UP = "print('up', flush=True)\nimport time\ntime.sleep({})\n{!r}"
 """Code of a task that says that it runs, goes on for a while, and has a result."""

@@ -16,7 +16,8 @@ from contextlib import suppress
 
 import psutil
 
-from .stack import LEASE_S, Process, Stack
+from .processes import Process
+from .stack import LEASE_S, Stack
 
 _PAUSE_S = (0.0, 0.6)
 _STOPPED_S = (0.3, 2.5 * LEASE_S)
@@ -105,13 +106,13 @@ class Chaos:
         return self._replaced(victim)
 
     def _redis_restarted(self) -> bool:
-        self._stack.stop_valkey()
+        self._stack.services.stop_valkey()
         time.sleep(self._rng.uniform(*_AWAY_S))
-        self._stack.start_valkey()
+        self._stack.services.start_valkey()
         return True
 
     def _postgres_restarted(self, how: signal.Signals) -> bool:
-        self._stack.stop_postgres(how)
+        self._stack.services.stop_postgres(how)
         time.sleep(self._rng.uniform(*_AWAY_S))
-        self._stack.start_postgres()
+        self._stack.services.start_postgres()
         return True

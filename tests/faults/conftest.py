@@ -17,7 +17,9 @@ pytest.importorskip(
 )
 
 from ..gate import Gate
-from .stack import Postgres, Stack, upgrade
+from .promises import settle
+from .services import Postgres, upgrade
+from .stack import Stack
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +51,7 @@ def stack(bare_stack: Stack) -> Iterator[Stack]:
     while len(bare_stack.of("worker")) < 2:
         bare_stack.worker()
     yield bare_stack
-    bare_stack.settle()
+    settle(bare_stack)
 
 
 @pytest.fixture

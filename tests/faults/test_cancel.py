@@ -8,7 +8,10 @@ import signal
 
 from ..gate import Gate
 from .asking import held
-from .stack import Stack, Task, gone
+from .processes import gone
+from .row_locks import asked_to_start, forget_waiting, locked, submit_held, waiting_for_rows
+from .stack import Stack
+from .task import Task
 
 FOREVER = "import os, time\nprint('pid', os.getcwd(), flush=True)\nwhile True: time.sleep(0.05)"
 
@@ -33,11 +36,11 @@ def test_cancel_between_claim_and_start(stack: Stack) -> None:
     """A worker has taken it out of the queue and asks to start it: the cancel is first, and the
     start finds nothing.
     """
-    task = stack.submit_held("1", state="cancelled")
-    with stack.asked_to_start(task):
+    task = submit_held(stack, "1", state="cancelled")
+    with asked_to_start(stack, task):
         for worker in stack.of("worker"):
             worker.postgres.mode("hole")
-        stack.forget_waiting()
+        forget_waiting(stack)
     assert cancelled(stack, task) == "cancelled"
     for worker in stack.of("worker"):
         worker.postgres.mode("pass")
@@ -56,9 +59,9 @@ def test_cancel_while_its_end_is_recorded(stack: Stack, gate: Gate) -> None:
     """The cancel and the end race for the row: one of both stands."""
     task = stack.submit(held(gate, "done"), "done")
     stack.until_running(task)
-    with stack.locked(task):
+    with locked(stack, task):
         gate.open()
-        stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
+        stack.until(lambda: waiting_for_rows(stack, "outcome="), "the worker waits to record")
     assert cancelled(stack, task) in ("completed", "running")
     stack.final(task)
 

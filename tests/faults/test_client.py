@@ -19,7 +19,8 @@ from mecapy_jupyter.client.client import Client
 from ..gate import Gate
 from ..magic.conftest import Kernel
 from .asking import balanced
-from .stack import TOKEN, Stack, Task
+from .stack import TOKEN, Stack
+from .task import Task
 
 PRINTING = (
     "import time\nfor n in range(20):\n    print('line', n, flush=True)\n    time.sleep({})\n'told'"

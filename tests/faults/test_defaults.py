@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from .asking import UP
+from .promises import check
 from .stack import Stack
 
 
@@ -22,7 +23,7 @@ def plain_stack(cluster: Path) -> Iterator[Stack]:
             stack.worker()
             stack.worker()
             yield stack
-            stack.check()
+            check(stack)
 
 
 @pytest.mark.long

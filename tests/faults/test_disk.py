@@ -16,7 +16,10 @@ import pytest
 
 from mecapy_jupyter.client.client import Client
 
-from .stack import Process, Stack, Task
+from .processes import Process
+from .promises import settle
+from .stack import Stack
+from .task import Task
 
 DATA = "print('up', flush=True)\nimport time\ntime.sleep(0.3)\ndata = bytes(range(256)) * {}"
 
@@ -57,7 +60,7 @@ def gateway(stack: Stack, small_disk: Path) -> Iterator[Process]:
     blobs = {"BLOB_URL": f"file://{small_disk}/blobs"}
     gateway, worker = stack.gateway(**blobs), stack.worker(**blobs)
     yield gateway
-    stack.settle()
+    settle(stack)
     stack.end(worker)
     stack.end(gateway)
 

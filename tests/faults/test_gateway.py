@@ -11,7 +11,8 @@ import pytest
 from mecapy_jupyter import wire
 
 from .asking import UP, asked, at_once, balanced, committed, front, rows_of
-from .stack import Stack, Task
+from .stack import Stack
+from .task import Task
 
 
 @pytest.mark.long

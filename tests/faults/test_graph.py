@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from ..gate import Gate
 from ..graphs import Node, graphs, serial
 from .asking import held
-from .stack import Stack, Task
+from .promises import settle
+from .stack import Stack
+from .task import Task
 
 EXAMPLES = int(os.environ.get("MECAPY_EXAMPLES", "3"))
 KILLED_EVERY_S = 1.5
@@ -55,7 +57,7 @@ def check(stack: Stack, nodes: list[Node]) -> None:
             return http.get(f"/workflows/{made['workflow_id']}").json()["status"] != "running"
 
     stack.until(over, "the end of the graph", within_s=240)
-    stack.settle()
+    settle(stack)
 
 
 @pytest.mark.long

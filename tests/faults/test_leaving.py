@@ -15,8 +15,10 @@ from mecapy_jupyter.client.client import Client
 
 from ..gate import Gate
 from .asking import UP, balanced, held
+from .processes import Process
 from .proxy import Proxy
-from .stack import TOKEN, Process, Stack, Task
+from .stack import TOKEN, Stack
+from .task import Task
 
 LINES = [f"line {n}" for n in range(25)]
 PRINTING = (

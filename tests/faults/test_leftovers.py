@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from ..gate import Gate
-from .stack import Stack, gone, listed
+from .processes import gone
+from .promises import listed
+from .stack import Stack
 
 MESSY = """import os, tempfile, time
 from multiprocessing import shared_memory

@@ -19,7 +19,9 @@ from mecapy_jupyter import wire
 
 from ..gate import Gate
 from ..http_server import QuietHandler
-from .stack import Stack, Task
+from .row_locks import locked, waiting_for_rows
+from .stack import Stack
+from .task import Task
 
 FETCH = "import urllib.request\nurllib.request.urlopen({!r}, timeout=60).read()\n"
 THEN = "print('went on', flush=True)\nimport time\ntime.sleep(600)"
@@ -160,8 +162,8 @@ def test_nothing_leaves_before_it_is_noted(stack: Stack, server: Counted, gate: 
     code = f"print('up', flush=True)\n{gate.wait}{FETCH.format(server.url)}'done'"
     task = stack.submit(code, "done")
     stack.until_running(task, "up")
-    with stack.locked(task):
+    with locked(stack, task):
         gate.open()
-        stack.until(lambda: stack.waiting_for_rows("went_out"), "it is to be noted")
+        stack.until(lambda: waiting_for_rows(stack, "went_out"), "it is to be noted")
         assert server.count == 0
     assert stack.final(task)["went_out"] and server.count == 1

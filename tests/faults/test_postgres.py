@@ -18,7 +18,10 @@ from mecapy_worker.upkeep import reconciler
 
 from ..gate import Gate
 from .asking import held
-from .stack import LEASE_S, Stack, Task, gone
+from .processes import gone
+from .row_locks import asked_to_start, locked, submit_held, waiting_for_rows
+from .stack import LEASE_S, Stack
+from .task import Task
 
 _END_OTHERS = (
     "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE backend_type = "
@@ -57,7 +60,7 @@ def test_postgres_restarted(stack: Stack, how: signal.Signals, gate: Gate) -> No
     and gateways live on.
     """
     alive, tasks = stack.of("worker") + stack.of("gateway"), running(stack, gate)
-    stack.restart_postgres(how)
+    stack.services.restart_postgres(how)
     gate.open()
     once(stack, *tasks)
     assert [one for one in alive if one.popen.poll() is not None] == []
@@ -69,12 +72,12 @@ def test_postgres_away_for_longer_than_a_lease(stack: Stack, gate: Gate) -> None
     is back, and none runs twice.
     """
     tasks = running(stack, gate)
-    stack.stop_postgres()
+    stack.services.stop_postgres()
     gate.open()
     refused(stack)
     time.sleep(3 * LEASE_S)
     refused(stack)
-    stack.start_postgres()
+    stack.services.start_postgres()
     once(stack, *tasks)
 
 
@@ -144,11 +147,11 @@ def all_connections(stack: Stack) -> Generator[None]:
     taken: list[asyncpg.Connection] = []
 
     async def take() -> None:
-        ours = await asyncpg.connect(stack.sql_url)
+        ours = await asyncpg.connect(stack.services.sql_url)
         taken.append(ours)
         for _ in range(300):
             try:
-                taken.append(await asyncpg.connect(stack.sql_url))
+                taken.append(await asyncpg.connect(stack.services.sql_url))
             except asyncpg.TooManyConnectionsError:
                 if not await ours.fetchval(_END_OTHERS, [one.get_server_pid() for one in taken]):
                     return
@@ -171,9 +174,9 @@ def test_a_statement_that_postgres_ends(stack: Stack, gate: Gate) -> None:
     """
     task = stack.submit(held(gate, 13), 13)
     worker = stack.until_running(task)
-    with stack.locked(task):
+    with locked(stack, task):
         gate.open()
-        stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
+        stack.until(lambda: waiting_for_rows(stack, "outcome="), "the worker waits to record")
         stack.sql(
             "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
             "AND query LIKE 'UPDATE tasks%'"
@@ -219,8 +222,8 @@ def test_start_that_was_never_answered(stack: Stack) -> None:
     runs after all.
     """
     workers = stack.of("worker")
-    task = stack.submit_held("'after all'", "after all")
-    with stack.asked_to_start(task):
+    task = submit_held(stack, "'after all'", "after all")
+    with asked_to_start(stack, task):
         for worker in workers:
             worker.postgres.mode("deaf")
     stack.until(lambda: stack.row(task)["state"] == "running", "it is started, and no worker knows")

@@ -17,7 +17,9 @@ from mecapy_backend.stack.services import Valkey
 
 from ..gate import Gate
 from .asking import UP, held, many
-from .stack import WITHIN_S, Process, Stack, Task
+from .processes import WITHIN_S, Process
+from .stack import Stack
+from .task import Task
 
 
 def every(stack: Stack) -> list[Process]:
@@ -57,7 +59,7 @@ def test_redis_replaced_by_an_empty_one(stack: Stack, gate: Gate) -> None:
     """
     workers = stack.of("worker")
     busy, waiting = running(stack, gate), many(stack, 10)
-    stack.restart_valkey()
+    stack.services.restart_valkey()
     with stack.redis() as connection:
         assert not connection.exists(f"mecapy:events:{busy[0].id}")
     gate.open()
@@ -70,12 +72,12 @@ def test_redis_away(stack: Stack, gate: Gate) -> None:
     all starts when it is back.
     """
     workers, busy = stack.of("worker"), running(stack, gate)
-    stack.stop_valkey()
+    stack.services.stop_valkey()
     waiting = [stack.submit(str(n), n) for n in range(5)]
     gate.open()
     once(stack, *busy)
     assert {stack.row(task)["state"] for task in waiting} == {"queued"}
-    stack.start_valkey()
+    stack.services.start_valkey()
     once(stack, *waiting)
     assert stack.of("worker") == workers
 
@@ -136,8 +138,8 @@ def test_redis_loads(stack: Stack, gate: Gate) -> None:
     and when it is done all goes on.
     """
     workers, busy = stack.of("worker"), running(stack, gate)
-    stack.stop_valkey()
-    stack.valkey = loading(stack.folder / "vk")
+    stack.services.stop_valkey()
+    stack.services.valkey = loading(stack.folder / "vk")
     waiting = [stack.submit(str(n), n) for n in range(3)]
     with stack.redis() as connection:
         stack.until(lambda: _loads(connection), "Redis says LOADING")

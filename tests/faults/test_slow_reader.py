@@ -8,7 +8,9 @@ import threading
 import psutil
 import pytest
 
-from .stack import TOKEN, Process, Stack, Task
+from .processes import Process
+from .stack import TOKEN, Stack
+from .task import Task
 
 LINES, LINE = 1000, 100_000
 SPARE_BYTES = 40_000_000

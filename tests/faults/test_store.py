@@ -18,8 +18,11 @@ from mecapy_jupyter.shared import errors
 from .. import weed
 from ..gate import Gate
 from .asking import UP
+from .promises import settle
 from .proxy import Proxy
-from .stack import Stack, Task
+from .row_locks import forget_waiting, locked, waiting_for_rows
+from .stack import Stack
+from .task import Task
 
 BIG = "print('up', flush=True)\n{}data = bytes(range(256)) * 2000"
 WHAT = bytes(range(256)) * 2000
@@ -49,7 +52,7 @@ def stack(s3_stack: tuple[Stack, Proxy]) -> Iterator[Stack]:
         stack.worker()
     yield stack
     way.mode("pass")
-    stack.settle()
+    settle(stack)
 
 
 @pytest.fixture
@@ -164,13 +167,13 @@ def test_killed_between_upload_and_row(stack: Stack, client: Client, gate: Gate)
     task = client.run(BIG.format(gate.wait), outputs=["data"])
     big = owed(stack, task)
     worker = stack.until_running(big)
-    with stack.locked(big):
+    with locked(stack, big):
         gate.open()
         stack.until(
-            lambda: stack.waiting_for_rows("outcome="), "the result is stored, the row is not"
+            lambda: waiting_for_rows(stack, "outcome="), "the result is stored, the row is not"
         )
         worker.kill()
-        stack.forget_waiting()
+        forget_waiting(stack)
     assert stack.final(big)["attempt"] == 2
     assert task.vars["data"] == WHAT
     named = stack.sql("SELECT unnest(digests) AS digest FROM tasks WHERE id = $1", big.id)

@@ -12,7 +12,10 @@ import pytest
 
 from ..gate import Gate
 from .asking import held
-from .stack import Process, Stack, Task, gone
+from .processes import Process, gone
+from .row_locks import asked_to_start, forget_waiting, locked, submit_held, waiting_for_rows
+from .stack import Stack
+from .task import Task
 
 SLOW = "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep({})\n'done'"
 PRINTING = (
@@ -38,12 +41,12 @@ def test_worker_killed_after_claim(stack: Stack) -> None:
     """kill -9 between the pop from the queue and `start`: the reconciler enqueues the row again,
     and it runs once.
     """
-    task = stack.submit_held("'once'", "once")
-    with stack.asked_to_start(task):
+    task = submit_held(stack, "'once'", "once")
+    with asked_to_start(stack, task):
         assert stack.row(task)["state"] == "queued"
         for worker in stack.of("worker"):
             worker.kill()
-        stack.forget_waiting()
+        forget_waiting(stack)
     stack.worker()
     assert stack.final(task)["attempt"] == 1
 
@@ -90,11 +93,11 @@ def test_worker_killed_between_result_and_row(stack: Stack, gate: Gate) -> None:
     """
     task = stack.submit(held(gate, "x" * 10), "x" * 10)
     victim = stack.until_running(task)
-    with stack.locked(task):
+    with locked(stack, task):
         gate.open()
-        stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
+        stack.until(lambda: waiting_for_rows(stack, "outcome="), "the worker waits to record")
         victim.kill()
-        stack.forget_waiting()
+        forget_waiting(stack)
     assert stack.final(task)["attempt"] == 2
 
 
@@ -153,9 +156,9 @@ def test_child_killed_while_its_end_is_recorded(stack: Stack, gate: Gate) -> Non
     """kill -9 of a child that has given its word, while the row is waited for: its word stands."""
     task = stack.submit(held(gate, "said"), "said")
     pid = stack.pid_of(task)
-    with stack.locked(task):
+    with locked(stack, task):
         gate.open()
-        stack.until(lambda: stack.waiting_for_rows("outcome="), "the worker waits to record")
+        stack.until(lambda: waiting_for_rows(stack, "outcome="), "the worker waits to record")
         with suppress(ProcessLookupError):  # it may have ended by itself
             os.kill(pid, signal.SIGKILL)
     assert stack.final(task)["attempt"] == 1

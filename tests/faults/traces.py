@@ -15,7 +15,8 @@ from pathlib import Path
 import psutil
 
 from .orders import LITTER, SYSV
-from .stack import Stack, listed
+from .promises import listed
+from .stack import Stack
 
 
 @dataclass(frozen=True)

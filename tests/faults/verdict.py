@@ -16,6 +16,7 @@ from typing import Any
 
 from . import history
 from .customers import Ledger
+from .promises import left_behind
 from .stack import Stack
 
 _SAMPLE = 100
@@ -138,7 +139,7 @@ def _served(stack: Stack, rng: random.Random, ledger: Ledger) -> list[str]:
 
 def _left(stack: Stack) -> list[str]:
     try:
-        stack.until(lambda: not stack.left_behind(), "nothing is left behind")
+        stack.until(lambda: not left_behind(stack), "nothing is left behind")
     except AssertionError:
-        return stack.left_behind()
+        return left_behind(stack)
     return []

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import httpx
 
-from ..faults.stack import TOKEN, Process, Stack
+from ..faults.processes import Process
+from ..faults.stack import TOKEN, Stack
 from ..house.tracked import ROOT
 from .command import mecapy
 
@@ -54,8 +55,8 @@ class Operator:
             *words,
             url=self.gateway.url,
             token=TOKEN,
-            database_url=self.stack.sql_url,
-            redis_url=self.stack.valkey.url,
+            database_url=self.stack.services.sql_url,
+            redis_url=self.stack.services.valkey.url,
             blob_url=f"file://{self.stack.blobs}",
         )
         assert done.code == 0 or words == ["doctor"], (command, done)

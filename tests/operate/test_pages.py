@@ -16,7 +16,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from ..faults.stack import Process, Stack
+from ..faults.processes import Process
+from ..faults.promises import settle
+from ..faults.stack import Stack
 from ..faults.test_disk import mounted
 from ..ports import free_port
 from ..stack.running import until
@@ -75,12 +77,12 @@ def test_redis_is_killed(stack: Stack, watch: Watch, operator: Operator) -> None
     names it.
     """
     with watch.paged("MecapyRedisDown"):
-        stack.stop_valkey()
+        stack.services.stop_valkey()
         watch.arrives("MecapyRedisDown")
         until(lambda: "Redis does not answer" in operator.types_all("MecapyRedisDown"))
-        stack.start_valkey()
+        stack.services.start_valkey()
     stack.submit("6 * 7", 42)
-    stack.settle()
+    settle(stack)
 
 
 @pytest.mark.long
@@ -102,7 +104,7 @@ def test_a_worker_is_gone(stack: Stack, worker: Process, watch: Watch, operator:
     watch.arrives("MecapyWorkerLost", "ticket")
     stack.until_running(task)
     assert task.id in operator.types(commands("MecapyWorkersDie")[0])
-    stack.settle()
+    settle(stack)
 
 
 @pytest.mark.long
@@ -114,7 +116,7 @@ def test_postgres_has_no_connection_left(stack: Stack, watch: Watch, operator: O
     async def take() -> None:
         async with AsyncExitStack() as taken:
             for _ in range(88):
-                connection = await asyncpg.connect(stack.sql_url)
+                connection = await asyncpg.connect(stack.services.sql_url)
                 taken.push_async_callback(connection.close)
             await asyncio.to_thread(watch.arrives, "MecapyConnectionsShort", "ticket")
             said = await asyncio.to_thread(operator.types_all, "MecapyConnectionsShort")
@@ -162,13 +164,13 @@ def test_postgres_stops(stack: Stack, watch: Watch, operator: Operator) -> None:
     """
     before = len(watch.told)
     with watch.paged("MecapyPostgresDown"):
-        stack.stop_postgres()
+        stack.services.stop_postgres()
         watch.arrives("MecapyPostgresDown")
         assert (
             "PostgreSQL"
             in json.loads(operator.types_all("MecapyPostgresDown"))["advice"]["postgres"]
         )
-        stack.start_postgres()
+        stack.services.start_postgres()
     assert ("page", "MecapyGatewayNotReady", "firing") not in watch.told[before:]
 
 
@@ -179,7 +181,7 @@ def test_every_panel_has_data(stack: Stack, watch: Watch) -> None:
     stack.submit("6 * 7", 42)
     with stack.http() as http:
         assert http.post("/tasks", json={"nonsense": 1}).status_code == 422
-    stack.settle()
+    settle(stack)
     made: str = runpy.run_path(str(MONITORING / "dashboard.py"))["made"]()
     assert (MONITORING / "dashboard.json").read_text() == made
     lines = {
