@@ -8,8 +8,7 @@ import signal
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 
-import asyncpg
-
+from .database import connected
 from .stack import Stack
 from .task import Task
 
@@ -27,7 +26,7 @@ def locked(stack: Stack, task: Task) -> Generator[None]:
 
 @asynccontextmanager
 async def _holding(url: str, task_id: str) -> AsyncGenerator[None]:
-    connection = await asyncpg.connect(url)
+    connection = await connected(url)
     transaction = connection.transaction()
     await transaction.start()
     await connection.execute("SELECT 1 FROM tasks WHERE id = $1 FOR UPDATE", task_id)

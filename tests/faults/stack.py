@@ -18,10 +18,9 @@ import uuid
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
-import asyncpg
 import httpx
 import psutil
 import redis
@@ -79,6 +78,7 @@ class Stack:
     def __exit__(self, *_: object) -> None:
         for process in self.processes:
             if process.popen.poll() is None:
+                offspring = list[psutil.Process]()
                 with contextlib.suppress(psutil.Error):
                     offspring = process.offspring()
                 process.popen.send_signal(signal.SIGCONT)
@@ -173,23 +173,25 @@ class Stack:
         self.processes.remove(process)
 
     @contextmanager
-    def redis(self) -> Generator[redis.Redis]:
+    def redis(self) -> Generator[Any]:
         """Past all proxies."""
-        with redis.Redis.from_url(self.services.valkey.url) as connection:
+        with cast(Any, redis.Redis).from_url(self.services.valkey.url) as connection:
             yield connection
 
     # What an operator sees
 
-    def sql(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+    def sql(self, statement: str, *arguments: object) -> list[Any]:
         """Past all proxies. Without arguments there may be several statements."""
         return self.loop.run(self._database.execute(statement, arguments))
 
     # What a client does
 
-    def http(self, gateway: Process | None = None, **more: Any) -> httpx.Client:
-        url = (gateway or self._usual()).url
+    def http(self, gateway: Process | None = None) -> httpx.Client:
         return httpx.Client(
-            base_url=url, headers={"Authorization": f"Bearer {TOKEN}"}, **({"timeout": 60} | more)
+            base_url=(gateway or self._usual()).url,
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            timeout=60,
+            verify=False,  # takes 40 ms to prepare, and nothing here is HTTPS
         )
 
     def _usual(self) -> Process:
@@ -244,7 +246,7 @@ class Stack:
         finally:
             gateway.close()
 
-    def row(self, task: Task) -> asyncpg.Record:
+    def row(self, task: Task) -> Any:
         return self.sql("SELECT * FROM tasks WHERE id = $1", task.id)[0]
 
     def worker_of(self, task: Task) -> Process:
@@ -258,7 +260,7 @@ class Stack:
             next(
                 event
                 for event in told
-                if event.type == wire.STDOUT and saying in (text := text + event.data["text"])
+                if event.type == wire.STDOUT and saying in (text := text + str(event.data["text"]))
             )
         return self.worker_of(task)
 
@@ -267,7 +269,7 @@ class Stack:
         with contextlib.closing(self.events(task)) as told:
             text = ""
             for event in told:
-                text += event.data["text"] if event.type == wire.STDOUT else ""
+                text += str(event.data["text"]) if event.type == wire.STDOUT else ""
                 if found := re.findall(r"pid (.+)\n", text):
                     return leader_in(found[-1])
         raise AssertionError("it ended without a word")
@@ -280,7 +282,7 @@ class Stack:
             time.sleep(0.02)
         return answer
 
-    def final(self, task: Task) -> asyncpg.Record:
+    def final(self, task: Task) -> Any:
         """Its row, once it is at its end."""
         return self.until(
             lambda: row if (row := self.row(task))["state"] in history.FINAL else None,

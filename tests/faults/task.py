@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import httpx
+
+from mecapy_jupyter import wire
 
 from .processes import WITHIN_S
 
@@ -18,6 +20,19 @@ class Task:
     id: str
     result: object = None
     state: str = "completed"
+
+
+def printed(events: Iterable[wire.Event]) -> str:
+    """What stands in a notebook in the end: an attempt that begins takes away what the one before
+    had said.
+    """
+    text = ""
+    for event in events:
+        if event.type == wire.STARTED:
+            text = ""
+        elif event.type == wire.STDOUT:
+            text += str(event.data["text"])
+    return text
 
 
 def comes_again(ask: Callable[[], httpx.Response]) -> httpx.Response:

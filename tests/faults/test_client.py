@@ -20,7 +20,7 @@ from ..gate import Gate
 from ..magic.conftest import Kernel
 from .asking import balanced
 from .stack import TOKEN, Stack
-from .task import Task
+from .task import Task, printed
 
 PRINTING = (
     "import time\nfor n in range(20):\n    print('line', n, flush=True)\n    time.sleep({})\n'told'"
@@ -48,10 +48,7 @@ def test_the_connection_breaks_after_every_event(stack: Stack) -> None:
         whole[-1].type,
         whole[-1].data,
     )  # told from the row it has another id
-    assert (
-        "".join(event.data["text"] for event in heard if event.type == wire.STDOUT).splitlines()
-        == LINES
-    )
+    assert printed(heard).splitlines() == LINES
 
 
 def test_a_write_whose_answer_is_lost(stack: Stack, gate: Gate) -> None:
@@ -82,9 +79,7 @@ def test_a_write_whose_answer_is_lost(stack: Stack, gate: Gate) -> None:
 
         stack.until(repeats, "a write is repeated")
         gate.open()
-        text = "".join(
-            event.data["text"] for event in stack.events(task) if event.type == wire.STDOUT
-        )
+        text = printed(stack.events(task))
         assert text.splitlines() == [f"line {n}" for n in range(len(text.splitlines()))]
     with stack.http() as http:
         again = http.get(f"/tasks/{task.id}/events").text
@@ -131,7 +126,7 @@ def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel, gate: Gate
         f"    time.sleep(0.1)\n    while n == 5 and {gate.shut}: time.sleep(0.1)\nlast = n"
     )
     message = kernel.client.execute(code, allow_stdin=False)
-    outputs, cleared, killed, idle = "", 0, False, False
+    outputs, cleared, task_id, idle = "", 0, "", False
     while not idle:
         said = kernel.client.get_iopub_msg(timeout=60)
         kind, content = said["header"]["msg_type"], said["content"]
@@ -141,14 +136,13 @@ def test_a_worker_dies_under_a_notebook(stack: Stack, kernel: Kernel, gate: Gate
         if kind == "clear_output":
             outputs, cleared = "", cleared + 1
         outputs += content["text"] if kind == "stream" and content["name"] == "stdout" else ""
-        if not killed and "line 3" in outputs:
+        if not task_id and "line 3" in outputs:
             task_id = str(newest(stack)["id"])
             stack.worker_of(Task(task_id)).kill()
-            killed = True
             gate.open()
     kernel.client.get_shell_msg(timeout=60)
     wanted = [f"line {n}" for n in range(12)]
-    assert killed and cleared == 1 and outputs.splitlines() == wanted
+    assert task_id and cleared == 1 and outputs.splitlines() == wanted
     row = newest(stack)
     assert row["attempt"] == 2 and row["losses"] == 1
     assert kernel.value("last") == "11"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +28,7 @@ def plain_stack(cluster: Path) -> Iterator[Stack]:
 
 @pytest.mark.long
 def test_the_tasks_of_a_lost_worker_run_again_in_time(
-    plain_stack: Stack, record_property: pytest.RecordProperty
+    plain_stack: Stack, record_property: Callable[[str, object], None]
 ) -> None:
     """kill -9 of a worker just after it renewed its lease, of a task with a timeout of hours: it
     runs again within 12 seconds (60 are allowed, for a busy machine).

@@ -57,8 +57,8 @@ def gateway(stack: Stack, small_disk: Path) -> Iterator[Process]:
     """A gateway, and one worker, whose blobs are on the small disk."""
     for worker in stack.of("worker"):
         stack.end(worker)
-    blobs = {"BLOB_URL": f"file://{small_disk}/blobs"}
-    gateway, worker = stack.gateway(**blobs), stack.worker(**blobs)
+    blobs = f"file://{small_disk}/blobs"
+    gateway, worker = stack.gateway(BLOB_URL=blobs), stack.worker(BLOB_URL=blobs)
     yield gateway
     settle(stack)
     stack.end(worker)

@@ -12,7 +12,7 @@ from mecapy_jupyter import wire
 
 from .asking import UP, asked, at_once, balanced, committed, front, rows_of
 from .stack import Stack
-from .task import Task
+from .task import Task, printed
 
 
 @pytest.mark.long
@@ -75,9 +75,7 @@ def test_gateway_killed_while_followed(stack: Stack) -> None:
             heard.append(event)
             if event.type == wire.STDOUT and doomed.popen.poll() is None:
                 doomed.kill()
-    assert "".join(event.data["text"] for event in heard if event.type == wire.STDOUT) == "".join(
-        lines
-    )
+    assert printed(heard) == "".join(lines)
     assert len({event.id for event in heard if event.type != wire.QUEUED}) == sum(
         event.type != wire.QUEUED for event in heard
     )

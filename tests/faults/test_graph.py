@@ -72,7 +72,7 @@ def test_random_graphs_with_kills(stack: Stack) -> None:
         derandomize=True,
         database=None,
         deadline=None,
-        suppress_health_check=list(HealthCheck),
+        suppress_health_check=[*HealthCheck.__members__.values()],
     )
     @given(nodes=graphs(20, 40))
     def each(nodes: list[Node]) -> None:

@@ -18,29 +18,13 @@ from .asking import UP, balanced, held
 from .processes import Process
 from .proxy import Proxy
 from .stack import TOKEN, Stack
-from .task import Task
+from .task import Task, printed
 
 LINES = [f"line {n}" for n in range(25)]
 PRINTING = (
     "import time\nfor n in range(25):\n    print('line', n, flush=True)\n    "
     "time.sleep(0.1)\n'told'"
 )
-
-
-def shown(events: list[wire.Event]) -> list[str]:
-    """What stands in a notebook in the end: an attempt that begins takes away what the one before
-    had said.
-    """
-    text = ""
-    for event in events:
-        text = (
-            ""
-            if event.type == wire.STARTED
-            else text + event.data["text"]
-            if event.type == wire.STDOUT
-            else text
-        )
-    return text.splitlines()
 
 
 def test_a_leaving_worker_finishes_what_it_can(stack: Stack, gate: Gate) -> None:
@@ -119,7 +103,7 @@ def test_rolling_restart(stack: Stack) -> None:
     assert len(told) >= 8
     for task_id, events in told:
         stack.owed(Task(task_id, "told"))
-        assert shown(events) == LINES and [
+        assert printed(events).splitlines() == LINES and [
             event.type for event in events if event.type in wire.FINAL
         ] == ["completed"]
     ids = [task_id for task_id, _ in told]

@@ -89,11 +89,9 @@ def ended_once(stack: Stack, task: Task) -> None:
         and "had used the network" in row["outcome"]
     )
     *_, last = stack.events(task)
-    assert (
-        last.type == "failed"
-        and last.data["error"]["kind"] == "worker_lost"
-        and "`--retries 1`" in last.data["error"]["message"]
-    )
+    assert isinstance(last.body, wire.Outcome) and last.body.state == "failed"
+    assert last.body.error and last.body.error.kind == "worker_lost"
+    assert "`--retries 1`" in last.body.error.message
 
 
 @pytest.mark.long
@@ -152,7 +150,7 @@ def test_a_zygote_that_dies(stack: Stack, server: Counted) -> None:
     ended_once(stack, task)
     assert server.count == 1
     assert any(
-        event.type == wire.STDOUT and "went on" in event.data["text"]
+        event.type == wire.STDOUT and "went on" in str(event.data["text"])
         for event in stack.events(task)
     )
 

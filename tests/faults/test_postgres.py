@@ -9,8 +9,9 @@ import signal
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
-import asyncpg
+import asyncpg  # pyright: ignore[reportMissingTypeStubs]
 import httpx
 import pytest
 
@@ -18,6 +19,7 @@ from mecapy_worker.upkeep import reconciler
 
 from ..gate import Gate
 from .asking import held
+from .database import connected
 from .processes import gone
 from .row_locks import asked_to_start, locked, submit_held, waiting_for_rows
 from .stack import LEASE_S, Stack
@@ -144,14 +146,14 @@ def test_no_connection_left(stack: Stack, gate: Gate) -> None:
 @contextmanager
 def all_connections(stack: Stack) -> Generator[None]:
     """Take what is free, end the others, and take what that frees."""
-    taken: list[asyncpg.Connection] = []
+    taken = list[Any]()
 
     async def take() -> None:
-        ours = await asyncpg.connect(stack.services.sql_url)
+        ours = await connected(stack.services.sql_url)
         taken.append(ours)
         for _ in range(300):
             try:
-                taken.append(await asyncpg.connect(stack.services.sql_url))
+                taken.append(await connected(stack.services.sql_url))
             except asyncpg.TooManyConnectionsError:
                 if not await ours.fetchval(_END_OTHERS, [one.get_server_pid() for one in taken]):
                     return

@@ -225,12 +225,11 @@ def test_submitting_while_the_store_is_away(stack: Stack, way: Proxy) -> None:
     task = stack.submit(UP.format(0, "small"), "small")
     assert stack.final(task)["attempt"] == 1
     with stack.http() as http:
-        answer = stack.until(
+        stack.until(
             lambda: (
-                said
-                if (said := http.get("/readyz?verbose")).json()["parts"]["store"] == "away"
-                else None
+                (said := http.get("/readyz?verbose")).json()["parts"]["store"] == "away"
+                and said.status_code == 200
             ),
-            "it names the store",
+            "it is ready and names the store",
         )
-    assert answer.status_code == 200 and way.hit
+    assert way.hit

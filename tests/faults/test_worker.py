@@ -15,26 +15,12 @@ from .asking import held
 from .processes import Process, gone
 from .row_locks import asked_to_start, forget_waiting, locked, submit_held, waiting_for_rows
 from .stack import Stack
-from .task import Task
+from .task import printed
 
 SLOW = "import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep({})\n'done'"
 PRINTING = (
     "import time\nfor n in range(10):\n    print('line', n, flush=True)\n    time.sleep(0.05)\n"
 )
-
-
-def lines_of(stack: Stack, task: Task) -> list[str]:
-    """What a client shows in the end: the output since the last `started`."""
-    text = ""
-    for event in stack.events(task):
-        text = (
-            ""
-            if event.type == "started"
-            else text + event.data["text"]
-            if event.type == "stdout"
-            else text
-        )
-    return text.splitlines()
 
 
 def test_worker_killed_after_claim(stack: Stack) -> None:
@@ -63,7 +49,7 @@ def test_worker_killed_in_mid_run(stack: Stack, gate: Gate) -> None:
     gate.open()
     row = stack.final(task)
     assert row["attempt"] == 2 and str(victim.pid) not in row["worker"]
-    assert lines_of(stack, task)[:-1] == [f"line {n}" for n in range(10)]
+    assert printed(stack.events(task)).splitlines()[:-1] == [f"line {n}" for n in range(10)]
 
 
 def test_worker_killed_between_start_and_run(stack: Stack) -> None:
@@ -140,7 +126,7 @@ def test_zygote_killed_in_mid_run(stack: Stack, gate: Gate) -> None:
     stack.until(lambda: stack.row(task)["attempt"] == 2, "it runs again")
     gate.open()
     assert stack.final(task)["attempt"] == 2
-    assert lines_of(stack, task)[:-1] == [f"line {n}" for n in range(10)]
+    assert printed(stack.events(task)).splitlines()[:-1] == [f"line {n}" for n in range(10)]
 
 
 def test_spare_child_killed(stack: Stack) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
-import asyncpg
 import pytest
 
+from ..faults.database import connected
 from ..faults.processes import Process
 from ..faults.promises import settle
 from ..faults.stack import Stack
@@ -116,7 +116,7 @@ def test_postgres_has_no_connection_left(stack: Stack, watch: Watch, operator: O
     async def take() -> None:
         async with AsyncExitStack() as taken:
             for _ in range(88):
-                connection = await asyncpg.connect(stack.services.sql_url)
+                connection = await connected(stack.services.sql_url)
                 taken.push_async_callback(connection.close)
             await asyncio.to_thread(watch.arrives, "MecapyConnectionsShort", "ticket")
             said = await asyncio.to_thread(operator.types_all, "MecapyConnectionsShort")
