@@ -27,7 +27,7 @@ class RaisedAgain:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if sys.unraisablehook == self._hook:  # else the cell has set one
+        if sys.unraisablehook == self._hook:  # else the cell, or that of a subshell, has set one
             sys.unraisablehook = self._before
         with self._guard:
             self._ended = True
@@ -36,7 +36,7 @@ class RaisedAgain:
         """Python runs it in the middle of anything, so it takes no lock: `threading.Thread` would
         take one.
         """
-        if discarded.exc_type is not KeyboardInterrupt:
+        if discarded.exc_type is not KeyboardInterrupt or self._ended:
             self._before(discarded)
             return
         self._in_hook = True
