@@ -57,8 +57,8 @@ def test_documented_defaults_are_the_defaults() -> None:
 
 
 def test_every_error_says_what_to_do() -> None:
-    """Each error class has one row in docs/errors.md with something to do,
-    and each row is a class.
+    """Each error class has one line in docs/errors.md with something to do, and each line is a
+    class.
     """
     classes = {
         name
@@ -67,7 +67,7 @@ def test_every_error_says_what_to_do() -> None:
     }
     rows = {
         name: to_do.strip()
-        for name, to_do in re.findall(r"(?m)^\| `(\w+)` \|([^|]*)\|$", text("docs/errors.md"))
+        for name, to_do in re.findall(r"(?m)^- `(\w+)`:(.*)$", text("docs/errors.md"))
     }
     assert rows.keys() == classes
     assert all(rows.values())
