@@ -46,12 +46,12 @@ def load_ipython_extension(shell: Shell) -> None:
 
 
 def _jupyter_server_extension_points() -> list[dict[str, str]]:  # pyright: ignore[reportUnusedFunction]  (Jupyter calls it)
-    """Where Jupyter servers find our extension. Only the name: nothing is imported for it here."""
+    """Names our Jupyter server extension. Imports nothing."""
     return [{"module": "mecapy_jupyter.extension"}]
 
 
 def _show_locally(fraction: float | None, text: str) -> None:
-    """Late: it brings the live block along, which a task has no use for."""
+    """Imported late, because it brings the live block along, which a task does not need."""
     from mecapy_jupyter.block import local_bar
 
     local_bar.show(fraction, text)

@@ -29,7 +29,7 @@ from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.version import __version__
 
 NOT_RUNNING = 3
-_READER_GONE = 141  # as a shell tells of SIGPIPE
+_READER_GONE = 141  # a shell's exit code for SIGPIPE
 _MAGIC = re.compile(
     "(?<!in a notebook )`%mecapy (?=attach|cancel|doctor|extend|get|login|logs|tasks)"
 )
@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
             if out:
                 out.flush()
     except BrokenPipeError:
-        # Whoever read has gone (`| head`): what is left goes nowhere, at the interpreter's end too.
+        # The reader has ended (`| head`): drop the rest, also at the interpreter's end.
         if out:
             os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
         return _READER_GONE
@@ -195,7 +195,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _become_daemon() -> None:
-    """A process of its own that no terminal and no notebook takes along and none has to reap."""
+    """A daemon: no terminal and no notebook ends it, and none has to reap it."""
     if os.fork():
         os._exit(0)
     os.setsid()

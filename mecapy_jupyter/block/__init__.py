@@ -1,4 +1,3 @@
-"""The live block, the line under a running cell: when it shows (`live`), what it knows (`state`)
-and
-says (`line`), where it is drawn (`surfaces`).
+"""The live block, the line under a running cell: when it appears (`live`), its state (`state`), its
+text (`line`), where it is drawn (`surfaces`).
 """

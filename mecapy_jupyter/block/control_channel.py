@@ -18,8 +18,8 @@ _listeners: dict[str, Callable[[str], None]] = {}
 
 
 def listen(kernel: object, hear: Callable[[str], None]) -> str:
-    """Call `hear` with each word that is sent to the name this returns. Empty: this kernel has no
-    such channel.
+    """Call `hear` with each word that is sent to the returned name. Empty: this kernel has no such
+    channel.
     """
     if (handlers := ipykernel.control_handlers(kernel)) is None:
         return ""

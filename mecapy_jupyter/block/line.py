@@ -136,8 +136,8 @@ def _try(state: BlockState) -> list[Piece]:
 
 
 def expected(state: BlockState, now_s: float) -> str:
-    """What follows the clock: how long this cell takes by its history; once it has outlived that,
-    a longer time; without a history, its limit.
+    """The text after the clock: the expected run time; a longer one once that has passed; without a
+    history, the limit.
     """
     if not state.expected_s:
         return f" of {clock(state.limit_s)}" if state.limit_s else ""
@@ -247,7 +247,7 @@ def html(state: BlockState, now_s: float) -> str:
 
 
 def mark(state: BlockState) -> str:
-    """What a short cell leaves: where it ran, and how long."""
+    """The mark of a short cell: where it ran, and for how long."""
     return f"{ICONS[state.phase]} pool · {state.seconds:.1f} s"
 
 

@@ -20,9 +20,9 @@ from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import clean, number
 
 UPDATE_EVERY_S = 0.1
-"""Not more often than this; what comes faster is shown with the next."""
+"""The shortest time between two drawings."""
 OUTPUT = frozenset({wire.STDOUT, wire.STDERR, wire.DISPLAY})
-"""Events whose replay writes where the block stands."""
+"""Events whose replay writes output where the block is drawn."""
 
 
 class LiveBlock:
@@ -47,7 +47,7 @@ class LiveBlock:
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """`after_s`: shown only if the task takes longer; `marked`: a shorter one leaves a mark.
-        `one_host`: all workers are there, so that none is named. `expected_s`: its usual run time.
+        `one_host`: all workers are on one host, so none is named. `expected_s`: its usual run time.
         """
         self._now = now
         self._appears_s = now() + after_s
@@ -122,7 +122,7 @@ class LiveBlock:
     def _note_capture(self, event: wire.Event) -> None:
         """A block that begins inside a `with Output():` would stand in the widget."""
         said = event.body
-        if event.type == wire.STARTED:  # an attempt that was lost ends nothing
+        if event.type == wire.STARTED:  # a lost attempt does not end the task
             self._capturing.clear()
         if isinstance(said, wire.CommEvent) and isinstance(state := said.data.get("state"), dict):
             if state.get("msg_id"):

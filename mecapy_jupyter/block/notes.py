@@ -1,5 +1,5 @@
-"""What MecaPy remarks beside a cell's output: one quiet line each. A notebook shows it as a
-display, because it shows what is on stderr on red, like an error; elsewhere it goes to stderr.
+"""Notes of MecaPy beside a cell's output, one line each. In a notebook they are displays, because a
+notebook shows stderr in red, like an error; elsewhere they go to stderr.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NUMBERS = f"{_FONT}font-variant-numeric:tabular-nums;"
 
 
 def say(sentence: str) -> None:
-    """In the cell that runs now."""
+    """Show the note in the running cell."""
     shell: Any = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if getattr(shell, "kernel", None) is None:
         print(f"mecapy: {sentence}", file=sys.stderr)

@@ -1,5 +1,5 @@
-"""What a function's code does with global names, at whatever time it runs: asked of `dis` by the
-names of its instructions, alike for a function with a text and for one without, on every Python.
+"""What a function's code does with global names, whenever it runs. Read from its bytecode with
+`dis`, so that no source text is needed and every Python version is alike.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LOOKS_UP = frozenset(["eval", "exec", "globals", "get_ipython"])
 SHOWS_ALL = frozenset(
     ["user_ns", "user_global_ns", "_getframe", "currentframe", "f_globals", "f_locals", "__main__"]
 )
-"""So may code that mentions one of these ways of Python and IPython."""
+"""Code that mentions one of these functions of Python and IPython may, too."""
 BINDS_UNSEEN = frozenset(
     ["modules", "builtins", "__builtins__", "setattr", "__import__", "breakpoint"]
 )
@@ -50,8 +50,8 @@ class Uses:
 
 
 def finds_all(used: Uses) -> bool:
-    """Whether it looks through the notebook for what it does not name: tests, most often. Code
-    that only compares `__name__` with "__main__" does not.
+    """Whether it searches the notebook for objects that it does not name, as tests do. Code that
+    only compares `__name__` with "__main__" does not.
     """
     mentions = used.mentions | used.imports
     return (
@@ -66,9 +66,9 @@ def finds_all(used: Uses) -> bool:
 
 @lru_cache(maxsize=4096)
 def uses(code: CodeType) -> Uses:
-    """Functions and classes made inside included."""
+    """Includes functions and classes defined inside."""
     found, module = Uses(), ""
-    # A constant is shown by its repr, which an integer of 5,000 digits does not have.
+    # `dis` uses the repr of each constant, and an integer of 5,000 digits has none.
     bare = code.replace(co_consts=(None,) * len(code.co_consts))
     for step in dis.get_instructions(bare):
         if step.opname == "RAISE_VARARGS":

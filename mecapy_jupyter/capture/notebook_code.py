@@ -21,12 +21,11 @@ _CODE = (FunctionType, staticmethod, classmethod, property)
 
 
 def missing(names: Names, namespace: Mapping[str, object]) -> tuple[str, int, int] | None:
-    """The first name, with line and column, that the cell reads for certain and nobody will have
+    """The first name, with line and column, that the cell certainly reads and nothing can have
     bound; or None.
 
-    Never a false alarm: code that could bind names unseen, end the cell before, or fail in another
-    way first, is believed. So is all code that is not the notebook's own: a library may put names
-    into the notebook.
+    Never a false alarm: None if earlier code may bind names unseen, end the cell, or fail in
+    another way. Code that is not the notebook's may always do so.
     """
     if names.dynamic or names.unseen or names.stars or type(cast(object, namespace)) is not dict:
         return None
@@ -96,7 +95,7 @@ def _is_here(dotted: str) -> bool:
 
 
 def _held(value: object) -> dict[str, object]:
-    """What an object's `__dict__` holds, without a word from its class."""
+    """The content of an object's `__dict__`, without running code of its class."""
     try:
         return object.__getattribute__(value, "__dict__")
     except AttributeError:
@@ -104,7 +103,7 @@ def _held(value: object) -> dict[str, object]:
 
 
 def _used(value: Any, depth: int = 3) -> Iterator[Uses | None]:
-    """By code that calling or using `value` may run. Its type is asked, never itself."""
+    """The code that calling or using `value` may run. Asks its type, never the object."""
     while issubclass(type(value), _WRAPPERS):
         value = value.func if issubclass(type(value), functools.partial) else value.__func__
     kind, own, parts = cast("type[object]", type(value)), True, list[object]()

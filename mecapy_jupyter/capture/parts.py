@@ -160,8 +160,8 @@ def attributes(value: object) -> Iterator[Part]:
 
 
 def _is_bare(value: object) -> bool:
-    """A `partial` gets its `__dict__` from whoever asks for it, and is then no longer merged into a
-    partial of it.
+    """Asking a `partial` for its `__dict__` creates one, and a `partial` of it is then no longer
+    merged with it.
     """
     return type(value) is functools.partial and value.__reduce__()[2][3] is None
 

@@ -140,7 +140,7 @@ def until_final(
 
 
 def told_once(error: BaseException, outcome: wire.Outcome, block: LiveBlock) -> BaseException:
-    """Shows no more than its name where the block's line tells that the task was cancelled."""
+    """Shown by its name alone if the block's line already reports that the task was cancelled."""
     cancelled = outcome.state == wire.CANCELLED and block.ends_with_a_line
     return show_as(error, [type(error).__name__]) if cancelled else error
 

@@ -74,7 +74,7 @@ def submitted(key: str, task_id: str, by: str = "") -> None:
 
 
 def ended(key: str, task_id: str) -> None:
-    """It is over."""
+    """The task has ended."""
     if last_task(key) == task_id:
         _add(_folder("tasks") / key, "")
 

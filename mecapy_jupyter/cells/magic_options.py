@@ -27,7 +27,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _told(read: Callable[[str], T]) -> Callable[[str], T]:
-    """The same; argparse shows what is wrong in its words, not in argparse's."""
+    """The same reader; argparse shows the reader's message instead of its own."""
 
     def reader(text: str) -> T:
         try:

@@ -1,6 +1,6 @@
-"""What the page says to a task's widgets, on its way to the task. A thread sends it, because the
-page's message is handled where nothing may wait: in a subshell of the kernel while a cell runs
-(JupyterLab with ipykernel 7), or in the kernel itself while it is free (`--bg`).
+"""Sends a page's messages to the task's widgets, in a thread, because they arrive where nothing may
+wait: in a subshell of the kernel while a cell runs (JupyterLab with ipykernel 7), or in the kernel
+itself while it is free (`--bg`).
 
 What does not arrive is undone in the page: a slider goes back to where the task has it.
 """

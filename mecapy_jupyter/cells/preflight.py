@@ -46,7 +46,7 @@ def workers(gateway: Gateway) -> InstalledPackages:
 
 
 def installed_since(gateway: Gateway, before: InstalledPackages) -> InstalledPackages:
-    """Asked anew, because something lacked: the embedded stack sees what is installed here after a
+    """Asks again, because a package was missing: the embedded stack notices an installation after a
     moment.
     """
     until = time.monotonic() + (_SEEN_WITHIN_S if gateway.embedded else 0)
@@ -159,9 +159,7 @@ def check(
 
 
 def _is_made_anew(value: object) -> bool:
-    """Whether nobody misses its state: a thread, an executor, a variable of a context without a
-    value.
-    """
+    """Whether its state may be lost: a thread, an executor, a context variable without a value."""
     if isinstance(value, ContextVar):
         return value not in copy_context()
     kind = type(value)

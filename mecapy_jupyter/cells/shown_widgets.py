@@ -58,8 +58,8 @@ class ShownWidgets:
 
     @contextmanager
     def speaking_to(self, task: Task) -> Generator[None]:
-        """The task gets what the page says to its widgets. After the block that is for this kernel
-        again, or undone.
+        """Inside the block, the page's messages to its widgets go to the task. Afterwards they go
+        to this kernel again, or are undone.
         """
         self._page = page = PageMessages(task)
         for worker_id, widget in self._sent.items():
@@ -89,7 +89,7 @@ class ShownWidgets:
         self._say(worker_id, message["content"]["data"], message.get("buffers") or ())
 
     def _say(self, worker_id: str, data: dict[str, Any], buffers: Sequence[Any]) -> None:
-        """The page says this to a model."""
+        """A message of the page to a model."""
         model = self._known().get(worker_id)
         if model is None or self._page is None:
             return

@@ -13,7 +13,7 @@ _PAGE = 1000
 
 
 def users(gateway: Gateway) -> Iterator[wire.UserInfo]:
-    """All I look after."""
+    """All users whom the caller may see."""
     after = ""
     while found := _list(gateway.get("/users", after=after, limit=_PAGE)):
         yield from map(wire.UserInfo.from_json, found)

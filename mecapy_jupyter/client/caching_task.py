@@ -1,5 +1,5 @@
-"""A task whose result may be one that is kept: of an earlier run, or of one that another kernel has
-begun.
+"""A task that the cache may answer: with the result of an earlier run, or of a run that another
+kernel has started.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mecapy_jupyter.travel.pickling import payload
 
 
 class CachingTask(Task):
-    """`id` changes when this becomes a task of its own after another's result was not kept.
-    `cached`: the run that the result comes from, once that is known.
+    """`id` changes when another run's result was not kept and this task runs itself. `cached`: the
+    run that the result comes from, once that is known.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class CachingTask(Task):
         return submitted, events
 
     def request_cancel(self, *, descendants: bool = False) -> bool:
-        """What another kernel has begun goes on there."""
+        """A run that another kernel has started continues there."""
         if not self._waits:
             return super().request_cancel(descendants=descendants)
         self._given_up = True

@@ -26,8 +26,8 @@ class CallOptions:
     `machine`, a class (`%mecapy machines` lists them). `packages`: requirements, as "gmsh==4.13",
     that it can import besides what the workers have.
 
-    `notify`: whom its end is told: "mail", "webhook" or a URL, or several; of a `map` or sweep, the
-    end of the whole.
+    `notify`: who is notified of its end: "mail", "webhook" or a URL, or several; of a `map` or
+    sweep, the end of the whole.
 
     `share`: a short call may run in one process with others that were submitted beside it.
     """
@@ -68,7 +68,7 @@ class CallOptions:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """Who is told of the end."""
+        """Who is notified of the end."""
         return (self.notify,) if isinstance(self.notify, str) else tuple(self.notify)
 
     @property

@@ -1,4 +1,4 @@
-"""The note that tells of the end of a map or a sweep: that of the task which ended it."""
+"""The note at the end of a map or a sweep: that of its last task."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mecapy_jupyter.shared import errors
 
 
 def tell(notify: Callable[[Sequence[str]], None], targets: Sequence[str]) -> None:
-    """`notify`: of that task. What fails is a remark, because the results are here already."""
+    """`notify`: of that task. A failure becomes a note, because the results are here already."""
     if not targets:
         return
     try:
         notify(targets)
     except errors.MecapyError as why:
-        notes.say(f"nobody is told of the end: {why}")
+        notes.say(f"the note about the end could not be sent: {why}")

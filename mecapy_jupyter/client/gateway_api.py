@@ -161,7 +161,7 @@ def cache(gateway: Gateway, limit: int = 100, keys: wire.CacheKeys | None = None
 
 
 def clear_cache(gateway: Gateway, task_id: str = "") -> None:
-    """Find none of them again, or not that of this task."""
+    """Forget all kept results, or this task's."""
     gateway.delete(f"/cache/{task_id}" if task_id else "/cache")
 
 

@@ -108,7 +108,7 @@ def keys(
 
 
 def verdict(gateway: Gateway, wanted: wire.CacheKeys) -> str:
-    """Whether a kept result will do."""
+    """Whether a kept result may be used."""
     found = gateway_api.cache(gateway, 1, wanted).entries
     if not found:
         return "no kept result has this content; the cell would run, and its result be kept"

@@ -43,7 +43,9 @@ class SharedCall(Task):
         return f"<Task {self.name} {'done' if self.done() else 'submitted'}>"
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[Any, ...]]:
-        """As an input of another task, which gets the result itself: its end is near."""
+        """As an input of another task: waits for the result, which the other task gets, because the
+        call is short.
+        """
         if self._alone and self._carrier is not None:
             return self._carrier.__reduce__()
         return awaited.reduced_with_result(self)
@@ -81,7 +83,7 @@ class SharedCall(Task):
         return "".join(self._printed)
 
     def claim(self) -> bool:
-        """Whether the caller is the one that ends it: the first who asks."""
+        """True for the first caller only, which then ends it."""
         with _claims:
             first, self._claimed = not self._claimed, True
         return first

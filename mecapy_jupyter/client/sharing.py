@@ -1,7 +1,7 @@
 """Short calls share a child, as calls of a map do. A call is submitted alone, at once, until its
-function is known to be short and the pool has enough to do; then those that are submitted
-within a moment travel together. What goes wrong with one of them, but for its own exception,
-makes the others start again, each alone.
+function is known to be short and the pool has enough to do; then those that are submitted within a
+moment travel together. If one of them fails otherwise than by its exception, the others start
+again, each alone.
 """
 
 from __future__ import annotations

@@ -23,19 +23,19 @@ _KEY_BYTES = 32
 
 
 def signed(request: wire.TaskRequest) -> wire.TaskRequest:
-    """The request with the signature of this user's key; whole, for no part may be another's."""
+    """The request, signed with this user's key. The signature covers all of it."""
     return replace(request, signature=_signature(request, _key()))
 
 
 def is_signed(request: wire.TaskRequest) -> bool:
-    """Whether it was submitted from here, as it stands."""
+    """Whether it was submitted from here and is unchanged."""
     return hmac.compare_digest(
         request.signature.encode(errors="replace"), _signature(request, _key()).encode()
     )
 
 
 def keyed(digest: bytes) -> str:
-    """A name for content that nobody can guess who has not this user's key."""
+    """A name for content, which nobody can guess without this user's key."""
     return hmac.digest(_key(), b"mecapy cache\0" + digest, "sha256").hex()
 
 
@@ -52,7 +52,7 @@ def _signature(request: wire.TaskRequest, key: bytes) -> str:
 
 @functools.cache
 def _key() -> bytes:
-    """Made where there is none. Where it cannot be kept, it lasts as long as this process."""
+    """Created if missing. If it cannot be stored, it lasts as long as this process."""
     path = key_file()
     with contextlib.suppress(OSError):
         if not _whole(path):
@@ -71,7 +71,7 @@ def _whole(path: Path) -> bytes:
 
 
 def make(path: Path) -> None:
-    """Of several kernels that begin at once, all take the key of one."""
+    """If several kernels start at once, all use the key of one."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(dir=path.parent)  # 0600
     try:

@@ -29,7 +29,7 @@ _PATIENCE_S = 120.0  # how long a broken event stream is resumed before giving u
 
 
 def unread(error: Exception) -> errors.MecapyError:
-    """What those who wait for a task are told of an error while its end was read."""
+    """Shown to those who wait for a task if reading its end failed."""
     if isinstance(error, errors.MecapyError):
         return error
     return errors.CannotReceive(f"the task's end could not be read: {error!r}")
@@ -259,7 +259,7 @@ class Task(concurrent.futures.Future[Any]):
             self.set_result(home.bound.pop(wire.RESULT, home.value))
 
     def _with_cause(self, error: BaseException) -> BaseException:
-        """What a parent failed with, where that is known here: it ended before this one."""
+        """The parent's exception, if this process has seen the parent end."""
         parents, self.parents = self.parents, ()
         if isinstance(error, errors.ParentFailed):
             concurrent.futures.wait(parents, _STOPPED_S, return_when="FIRST_EXCEPTION")

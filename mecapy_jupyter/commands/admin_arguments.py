@@ -63,7 +63,7 @@ def _user_commands(add: AddCommand) -> None:
     user = add("user", later("people.user"), "users, for managers and admins").add_subparsers(
         dest="what", metavar=" | ".join(("list", "add", *_ON_A_USER)), required=True
     )
-    all_users = user.add_parser("list", help="all I look after")
+    all_users = user.add_parser("list", help="all whom you may see")
     make = user.add_parser("add", help="create a user with a token, without an identity provider")
     make.add_argument("name", metavar="NAME")
     make.add_argument("--email", default="")

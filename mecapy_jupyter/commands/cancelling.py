@@ -1,4 +1,6 @@
-"""Stops one task or all that live, and tells what became of each; for magic and command."""
+"""Stops one task, or all that have not ended, and reports what became of each; for magic and
+command.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +29,13 @@ class Cancelled:
 
 
 def cancelled(gateway: Gateway, wanted: str) -> Iterator[Cancelled]:
-    """`wanted`: an id, the beginning of one, `last` or `all`. All are told to stop before any is
+    """`wanted`: an id, the beginning of one, `last` or `all`. All get the request before any is
     waited for.
     """
     requested: dict[str, tuple[str, str]] = {}
     if wanted == "all":
-        # What is told to stop may stand in the list for a while; what has begun since is told, too.
+        # A stopped task may stay in the list for a while. Tasks that have started meanwhile are
+        # stopped, too.
         while new := [
             task for task in task_selection.alive(gateway) if task.task_id not in requested
         ]:

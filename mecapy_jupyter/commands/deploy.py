@@ -52,7 +52,7 @@ def add_commands(add: AddCommand) -> None:
     image.add_argument("--push", action="store_true", help="push the images to the repository")
     image.add_argument("more", nargs="*", metavar="-- WORDS", help="for the engine's build")
     for one in (workers, gateway, image):
-        one.add_argument("--dry-run", action="store_true", help="say what would be done")
+        one.add_argument("--dry-run", action="store_true", help="print what would be done")
 
 
 def _number(text: str) -> int:

@@ -51,7 +51,7 @@ def examine() -> Iterator[Finding]:
     try:
         endpoint = config.resolve(start=False)
     except errors.MecapyError as problem:
-        # Where nothing is configured the stack is what would serve; else what is configured is
+        # Without a configuration the embedded stack would serve; otherwise the configuration is
         # wrong.
         yield from (not config.named() and _stack()) or [Finding(False, str(problem))]
         return

@@ -1,4 +1,4 @@
-"""Lets a task run longer, and tells how long it may run then; for magic and command."""
+"""Lets a task run longer, and reports its new limit; for magic and command."""
 
 from __future__ import annotations
 

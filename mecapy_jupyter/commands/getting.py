@@ -28,7 +28,7 @@ def brought_home(
     """Variables by name, and the files that were laid into this folder. No name: all variables."""
     task = pool.attach(found.task_id, found.name, namespace, trust=trust)
     outcome = pool.outcome(found.task_id)
-    # nothing here is changed but what is asked for
+    # change nothing here but what was requested
     home = task.open(outcome, spared=task.packed.memo)
     if not task.opens or outcome.payload is None:
         home = replace(home, bound=unopened.variables(outcome))

@@ -99,7 +99,7 @@ def _setup(rest: Sequence[str]) -> None:
 
 
 def _packages(wanted: str) -> str:
-    """Set those of this notebook, if any are given, and say which they are."""
+    """Set this notebook's packages, if any are given, and list them."""
     if wanted:
         try:
             requirements.default = () if wanted == "none," else requirements.split(wanted)

@@ -1,5 +1,5 @@
 """What Tab offers in a line of `%%mecapy` and `%mecapy`: options, commands, my last tasks, and
-variables after `-i` and `-o`. Asks nobody: what this machine knows has to do.
+variables after `-i` and `-o`. Asks no server.
 """
 
 from __future__ import annotations

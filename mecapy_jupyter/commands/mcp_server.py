@@ -197,7 +197,7 @@ class SubmittingTools:
         return gateway_api.cancel(self._gateway, found[0]).as_json()
 
     def _within_ceiling(self, task_id: str) -> None:
-        """Only once a task is there, its machine is known."""
+        """The machine is known only once the task exists."""
         classes = gateway_api.machines(self._gateway).classes
         prices = {one.name: one.price for one in classes}
         euros = sum(self._euros(one, prices) for one in self._timeouts)

@@ -29,7 +29,7 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 def _endpoint() -> config.Endpoint:
-    """Tasks that run already are on a gateway that is there: none is started for them."""
+    """Existing tasks are on a running gateway, so none is started for them."""
     return config.resolve(start=False)
 
 

@@ -1,5 +1,5 @@
-"""Functions, classes and modules by content. What is installed counts by its name, and its version
-stands in the key; what is the user's counts by its code and by every global that the code reads.
+"""Functions, classes and modules by content. Installed ones count by name, and their version is
+part of the key; the user's count by their code and by every global that the code reads.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ def parts(code: CodeType) -> Iterator[object]:
     yield code.co_flags & ~_HAS_DOCSTRING
     yield code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     yield code.co_exceptiontable
-    # `dis` shows each constant by its repr, which an integer of 5,000 digits does not have.
+    # `dis` uses the repr of each constant, and an integer of 5,000 digits has none.
     bare = code.replace(co_consts=(None,) * len(code.co_consts))
     for step in dis.get_instructions(bare):
         yield step.opname

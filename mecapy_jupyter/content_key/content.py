@@ -52,7 +52,7 @@ class Content:
         return self._hash.digest(length=_DIGEST_BYTES)
 
     def mark(self, kind: str, data: bytes | bytearray | memoryview = b"") -> None:
-        """A tag and its bytes, so that no two sequences of marks read alike."""
+        """A tag and its bytes; different sequences of marks never give the same bytes."""
         self._hash.update(b"%s:%d:" % (kind.encode(), len(data)))
         self._hash.update(data)
 

@@ -68,8 +68,8 @@ def plan(
         about["packages"] = list(added)
     if free := [one for one in added if not _PINNED.search(one)]:
         remarks.append(
-            f"results are found again whatever version of {', '.join(free)} they were computed "
-            f'with; name one ("{free[0]}==1.0"), or use again=True'
+            f"earlier results are used, whatever version of {', '.join(free)} computed them; "
+            f'name one ("{free[0]}==1.0"), or use again=True'
         )
     try:
         around = prelude.make((), {"": fn}, ())
@@ -77,7 +77,7 @@ def plan(
         about |= {"code": of_function.code, "versions": dict(of_function.versions)}
     except (content_key.NoContentKey, errors.CannotSend) as trouble:
         of_function = None
-        remarks.append(f"no result is found again: {trouble}")
+        remarks.append(f"earlier results cannot be used: {trouble}")
     points = _points(design, of_function, seed if seeded else None, remarks)
     return SweepPlan(fn, design.names, points, about, tuple(remarks))
 
@@ -115,7 +115,7 @@ def _points(
         except content_key.NoContentKey as trouble:
             named = None
             if not unnamed:
-                remarks.append(f"is not found again, and runs each time: {trouble}")
+                remarks.append(f"a point whose earlier result cannot be used runs again: {trouble}")
             unnamed += 1
         spawn: Seed | None = None
         if seed is not None:

@@ -219,7 +219,7 @@ class Run:
         return landed
 
     def _runs_alone(self, point: Point, result: PointResult, together: int, state: str) -> bool:
-        """A point whose task died may have been the victim of another one in it."""
+        """If a task died, another of its points may be the cause."""
         return (
             result.lost
             and together > 1
@@ -228,7 +228,7 @@ class Run:
         )
 
     def _resume(self) -> None:
-        """Whoever resumed it may have submitted what was cancelled."""
+        """Another kernel that resumed it may have submitted the cancelled points."""
         status = gateway_api.sweep(self.client.gateway, self.name)
         left = {point.key: point for point in reversed(self.todo)}
         alive = (task for task in status.tasks if task.task_id not in self.flying)
@@ -242,7 +242,7 @@ class Run:
         return given_up
 
     def tell(self) -> None:
-        """That it has ended, if anything was sent and somebody wants to know."""
+        """Sends the note at its end, if somebody asked for one and anything was sent."""
         if self.last_id:
             notify = functools.partial(gateway_api.notify, self.client.gateway, self.last_id)
             end_notice.tell(notify, self.options.told)

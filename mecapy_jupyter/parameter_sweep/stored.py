@@ -37,7 +37,7 @@ class Sweep:
         return f"<Sweep {self.name!r}: {self.progress}>"
 
     def table(self) -> SweepTable:
-        """The points in order, with what there is of results by now."""
+        """The points in order, with the results so far."""
         from mecapy_jupyter.parameter_sweep.table import table
 
         status = self._status()
@@ -106,8 +106,8 @@ class Sweep:
 
 
 class _Stored:
-    """What the tasks of a sweep were sent and have computed, by the points' keys. Opened is only
-    what this user's own kernels have sent.
+    """The inputs and results of a sweep's tasks, by the points' keys. Opens only what this user's
+    kernels have sent.
     """
 
     def __init__(self, client: Client, status: wire.SweepStatus) -> None:

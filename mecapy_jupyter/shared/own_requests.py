@@ -1,6 +1,4 @@
-"""What libraries log of our own requests is no part of the notebook's log, however much of it a
-user has asked for.
-"""
+"""Keeps what libraries log about MecaPy's requests out of the notebook's log, at any level."""
 
 from __future__ import annotations
 

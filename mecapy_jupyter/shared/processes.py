@@ -1,5 +1,5 @@
-"""Which process is still the one that was written down, and how this installation starts one of
-ours.
+"""Whether a recorded process is still the same one, and how this installation starts MecaPy's
+processes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def mecapy_command(*arguments: str) -> tuple[str, ...]:
 
 
 def process_id(pid: int) -> ProcessId:
-    """A process as it is written down."""
+    """A recorded process."""
     return ProcessId(pid, start_time(pid))
 
 
@@ -40,7 +40,7 @@ def start_time(pid: int) -> float:
 
 
 def boot_id() -> str:
-    """Another one for each start of this machine; empty where it does not tell."""
+    """Differs for each boot of this machine; empty if unknown."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
@@ -48,7 +48,7 @@ def boot_id() -> str:
 
 
 def is_alive(process: ProcessId) -> bool:
-    """Is this still the process that was written down?"""
+    """Whether this is still the recorded process."""
     import psutil
 
     try:

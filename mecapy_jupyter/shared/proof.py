@@ -10,7 +10,7 @@ PATH = "/proof"
 
 
 def proof(token: str, challenge: str, port: int) -> str:
-    """The answer to a challenge. `port`: who merely passes it on, from another stack of the same
-    user, gives the answer for another port.
+    """The answer to a challenge. It contains `port`, so that a program on another port that passes
+    the challenge on to the stack gives a wrong answer.
     """
     return hmac.digest(token.encode(), f"mecapy:{port}:{challenge}".encode(), "sha256").hex()

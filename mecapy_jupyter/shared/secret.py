@@ -11,7 +11,7 @@ from typing import Any, SupportsIndex
 
 
 class Secret(str):
-    """The text itself for whoever sends it; for `repr` and pickle it is not there."""
+    """The token's text, for requests; `repr` and pickle do not have it."""
 
     __slots__ = ()
 

@@ -127,7 +127,7 @@ def price(euros: float) -> str:
 
 
 def raised(expected_s: float, passed_s: float) -> float:
-    """An estimate that was outlived: half as much more, as often as it takes."""
+    """A longer estimate once the time has passed: half as much more, as often as needed."""
     while 0 < expected_s < passed_s:
         expected_s *= 1.5
     return expected_s

@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def minor(python: str = "") -> str:
-    """Of a Python version, as "3.12.1", what decides whether pickles can be opened: "3.12".
-    Without one: this process's.
+    """The part of a Python version ("3.12.1") that decides whether pickles open: "3.12". Without
+    one: this process's.
     """
     return ".".join((python or platform.python_version()).split(".")[:2])

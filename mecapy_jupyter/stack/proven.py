@@ -1,5 +1,5 @@
-"""Connections to an embedded stack. Each proves itself before the first request, with the token,
-goes over it, so another program on the stack's port learns nothing.
+"""Connections to an embedded stack. Each connection proves itself before the first request with the
+token, so another program on the stack's port learns nothing.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ Fields that are not known are ignored and absent ones have their defaults, so th
 gateway of different releases understand each other.
 """
 
-# What is imported here is what there is, so the names need no second list.
+# The imports are the list of names, so there is no `__all__`.
 # ruff: noqa: F401
 # pyright: reportUnusedImport=false
 

@@ -1,4 +1,4 @@
-"""Users, organisations and tasks as those who look after them see them."""
+"""Users, organisations and tasks, as managers and admins see them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from mecapy_jupyter.wire.shape import Shape
 
 @dataclass(frozen=True, slots=True)
 class Limits(Shape):
-    """What somebody may have of the pool; None: what the gateway's settings say."""
+    """Limits of a user or organisation; None: the gateway's setting."""
 
     weight: float = 1.0
     max_running: int | None = None
@@ -32,8 +32,8 @@ class UserInfo(Limits):
 
 @dataclass(frozen=True, slots=True)
 class OrganisationInfo(Limits):
-    """`tasks`: how many there ever were, by state. `budget`: euros a day, None: any; `euros`: of
-    this month.
+    """`tasks`: how many there ever were, by state. `budget`: euros a day, None: no limit; `euros`:
+    of this month.
     """
 
     id: str = ""

@@ -1,4 +1,4 @@
-"""What a widget that was made in a cell says to the page: Jupyter's comm messages, as events.
+"""Messages of a cell's widgets to the page: Jupyter's comm messages, as events.
 
 No target travels: it is always a widget's (`jupyter.widget`). What a worker calls a model is no
 name of the notebook's; whoever replays it gives it one.

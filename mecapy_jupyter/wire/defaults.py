@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 TIMEOUT_S = 300.0
-"""A task may run so long where its request does not say."""
+"""The run time of a task whose request does not give one."""
 
 TIMES = " × "
 """In the name of a task between the name of a map and the number of its calls."""
 
 PRIORITY = 5
-"""Of a task whose request does not say: 0 to 9, 9 starts first."""
+"""The priority of a task whose request does not give one: 0 to 9, 9 starts first."""
 
 POOL = "pool"
 """The class of machines that serves tasks which ask for no resources."""
 
 MACHINE_HOURS = "MECAPY_MACHINE_HOURS"
-"""In the environment of a new machine: it leaves after so long, because its keys of the object
+"""In the environment of a new machine: it stops after this time, because its keys of the object
 store end.
 """
 
 WORKER_LIVES_S = 10.0
-"""A worker that was not heard of for so long counts as gone: in lists, estimates and figures."""
+"""A worker that has been silent for this long counts as gone in lists, estimates and metrics."""
 
 INLINE_BYTES = 64 * 1024
 """A pickle stream up to this size travels inside the request or result; a longer one, and every

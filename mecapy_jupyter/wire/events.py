@@ -26,11 +26,11 @@ DISPLAY_KINDS: frozenset[str] = frozenset(get_args(DisplayKind))
 @dataclass(frozen=True, slots=True)
 class QueuedEvent(Shape):
     """The task waits. `position`: 1 starts next, None: not known; `of`: how many wait; `eta_s`:
-    until it starts. `why_there`: which class of machines it goes to and why. `waits_for`:
-    the names of the tasks whose results a blocked one needs. The first one,
-    which answers the submission, has `task_id` and what to expect by its code's history:
-    `estimate` in words, `estimate_s` of running. `cached`: nothing was submitted, the task of this
-    id ran earlier; `same_runs`: nor here, it is another submission of the same that has not ended.
+    until it starts. `why_there`: which class of machines it goes to and why. `waits_for`: the names
+    of the tasks whose results a blocked one needs. The first one, which answers the submission, has
+    `task_id` and what to expect by its code's history: `estimate` in words, `estimate_s` of
+    running. `cached`: nothing was submitted, because the task of this id ran earlier; `same_runs`:
+    nothing was submitted, because the same task has not ended.
     """
 
     type: ClassVar = QUEUED

@@ -14,7 +14,7 @@ DRAINING: Final = "draining"
 STOPPING: Final = "stopping"
 GONE: Final = "gone"
 MachineState = Literal["wanted", "booting", "serving", "draining", "stopping", "gone"]
-"""`wanted`: written down, perhaps not asked for yet."""
+"""`wanted`: recorded, perhaps not requested from the provider yet."""
 
 
 ANY_GPU = "any"
@@ -35,7 +35,7 @@ class Resources(Shape):
 class ClassInfo(Shape):
     """A class of machines. `cpus`, `memory_bytes`: for one task, 0: not said. `price`: euros an
     hour. `on_demand`: none may run until a task needs one. `free`: places for tasks now; `queued`:
-    tasks that wait for it. `refused`: why the last machine of it was not to be had.
+    tasks that wait for it. `refused`: why its last machine could not start.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""What a gateway says of its own parts (`GET /readyz`)."""
+"""A gateway's report on its parts (`GET /readyz`)."""
 
 from __future__ import annotations
 

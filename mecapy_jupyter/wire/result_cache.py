@@ -1,6 +1,4 @@
-"""The cache of results: under which keys a task's result is kept, and what is told of one that was
-found.
-"""
+"""The cache of results: the keys of a task's result, and what is reported about a hit."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A frozen dataclass that crosses a process: its JSON, both ways, follows its annotations.
 
-What another process wrote is believed little. An older release leaves fields out, a newer one adds
-some, and what a cell prints or shows may be anything: a field that is absent or of another type has
-its default, or what is empty of its type where it has none. Fields that are not known are ignored.
+Input from another process is checked. An older release leaves fields out, a newer one adds some,
+and what a cell prints or shows may be anything: a field that is absent or of another type has its
+default, or what is empty of its type where it has none. Fields that are not known are ignored.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ WORKER = "worker"
 
 @dataclass(frozen=True, slots=True)
 class ProcessId(Shape):
-    """A process. A pid comes round again, a pid with its start time does not."""
+    """A process. Pids are reused; a pid with its start time is unique."""
 
     pid: int = 0
     started: float = field(default=0.0, metadata={"key": "created"})
@@ -51,8 +51,8 @@ class ComponentState(Shape):
 
 @dataclass(frozen=True, slots=True)
 class StackState(Shape):
-    """What a supervisor writes down. `boot`: which start of the machine it was written in;
-    `temporary`: folders that go with the stack.
+    """The record of a supervisor. `boot`: the boot of the machine in which it was written;
+    `temporary`: folders to delete with the stack.
     """
 
     supervisor: ProcessId = ProcessId()
@@ -63,7 +63,7 @@ class StackState(Shape):
     boot: str = ""
 
     def without_processes(self) -> StackState:
-        """Of a machine that was started anew: nobody who was written down lives."""
+        """The record after a restart of the machine, when no recorded process lives."""
         return replace(self, supervisor=ProcessId(), components=())
 
 

@@ -37,9 +37,9 @@ class TaskRequest(Shape):
     points that it computes. `needs`: variables that are results of other tasks, as `wire.Need`; the
     task is blocked until all of those are completed. `workflow`: the id of the one it belongs to.
     `resources`: what its machine must have. `cache`: a kept result of these keys will do, and this
-    one's is kept. `packages`: requirements, as "gmsh==4.13", that it can import besides what
-    the workers have. `escalate`: out of time, it runs again on a faster machine.
-    `notify`: whom its end is told: `mail`, `webhook` or a URL.
+    one's is kept. `packages`: requirements, as "gmsh==4.13", that it can import besides what the
+    workers have. `escalate`: out of time, it runs again on a faster machine. `notify`: who is
+    notified of its end: `mail`, `webhook` or a URL.
     """
 
     code: str

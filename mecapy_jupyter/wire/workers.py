@@ -9,7 +9,9 @@ from mecapy_jupyter.wire.json_fields import JsonObject, mapping
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape, read, write
 
 FOLDER_BYTES, FOLDER_FILES = 20_000_000, 1_000
-"""Of a notebook's folder so much travels by itself, unless MECAPY_FOLDER_BYTES or _FILES differ."""
+"""How much of a notebook's folder travels automatically, unless MECAPY_FOLDER_BYTES or _FILES is
+set.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +33,8 @@ class WorkerInfo(Shape):
 
     `running`: tasks it runs now, None: not said. `health`: part → what is wrong with it and what to
     do. `network`: what its tasks may reach; None: everything, or not said. `draining`: it is to
-    take no more tasks, which the gateway says; `drained`: and nothing runs any more. `machine`: of
-    the fleet, by which it is known there; "": somebody started it. `cpus`, `memory_bytes`: what one
-    task may use.
+    take no more tasks, which the gateway says; `drained`: and nothing runs any more. `machine`: its
+    id in the fleet; "": somebody started it by hand. `cpus`, `memory_bytes`: what one task may use.
     """
 
     id: str = ""
@@ -55,7 +56,7 @@ class WorkerInfo(Shape):
     memory_bytes: int = field(default=0, metadata=OPTIONAL)
 
     def as_json(self) -> JsonObject:
-        """What the worker's own row says (`info`); its id stands beside it."""
+        """The `info` of the worker's row, without its id."""
         info = write(self)
         del info["id"]
         if self.network is None:
@@ -80,9 +81,9 @@ class Distribution(Shape):
 @dataclass(frozen=True, slots=True)
 class InstalledPackages(Shape):
     """The answer of `GET /workers/packages`: the workers' Python versions ("3.12"), and module →
-    the distribution it is of, for what all of them have. Empty while none has told. `folder_bytes`,
-    `folder_files`: so much of a notebook's folder may travel by itself. `adds`: which packages a
-    task may add (MECAPY_PACKAGES): off, list or any.
+    the distribution it is of, for what all of them have. Empty while no worker has reported.
+    `folder_bytes`, `folder_files`: how much of a notebook's folder may travel automatically.
+    `adds`: which packages a task may add (MECAPY_PACKAGES): off, list or any.
     """
 
     python: tuple[str, ...] = ()

@@ -57,7 +57,7 @@ async def test_run_status_stop(gateway: RunningGateway, db: Any, tmp_path: Path)
         assert "pool on local: always 2 machines" in written and "written to" in written
         await serve(2)
         again = await asyncio.to_thread(said, *deployed, command="deploy")
-        assert again.endswith("says so already\n")
+        assert again.endswith("needs no change\n")
         status = await asyncio.to_thread(said, "status")
         assert " serving " in status and "€0.00 today" in status
         stopped = await asyncio.to_thread(said, "stop")

@@ -89,7 +89,7 @@ def test_twice_is_once(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert path.read_text() == expected and path.stat().st_mode & 0o777 == 0o640
     workers.deploy(wanted, dry_run=False)
     assert path.read_text() == expected
-    assert capsys.readouterr().out.endswith("says so already\n")
+    assert capsys.readouterr().out.endswith("needs no change\n")
 
 
 def test_the_first(path: Path) -> None:

@@ -131,14 +131,16 @@ async def work(consumer: Consumer, tag: str = "", hours: float = 0.0, idle_s: fl
 
 
 async def _leave_after(consumer: Consumer, hours: float) -> None:
-    """The last of three ends of a machine: it stands although nobody asks for it to go."""
+    """The last of three ways in which a machine ends: it works even if nobody else stops the
+    machine.
+    """
     await asyncio.sleep(hours * 3600)
     log.warning("leaves", why="its hours are over", hours=hours)
     consumer.handle_sig(signal.SIGTERM)
 
 
 async def _drain_when_leaving(consumer: Consumer) -> None:
-    """Nobody counts on it any more while its last tasks end: no estimate, and no scaler."""
+    """While its last tasks end, neither estimates nor the scaler count on it."""
     await consumer.leaving.wait()
     while True:
         try:
@@ -151,7 +153,7 @@ async def _drain_when_leaving(consumer: Consumer) -> None:
 
 
 async def _leave_when_idle(consumer: Consumer, idle_s: float) -> None:
-    """A worker that an engine started for what waited ends when nothing more comes."""
+    """Ends a worker that a job engine has started for waiting tasks, once no more come."""
     busy_s = time.monotonic()
     while time.monotonic() - busy_s < idle_s:
         await asyncio.sleep(min(_LOOK_S, idle_s))

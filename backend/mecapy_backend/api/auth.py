@@ -32,7 +32,7 @@ BearerToken = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def caller_of(request: Request, services: WithServices, token: BearerToken) -> Caller:
-    """The caller, if they may: the dependency of the whole app."""
+    """The caller, if the request is allowed: the dependency of the whole app."""
     route = request.scope["route"].path
     right = permissions.RIGHTS.get(f"{request.method} {route}")
     if right == permissions.OPEN or (route == "/metrics" and is_local(request)):
@@ -48,7 +48,7 @@ async def caller_of(request: Request, services: WithServices, token: BearerToken
 
 
 def is_local(request: Request) -> bool:
-    """From this machine, addressed by its own name.
+    """Whether the request comes from this machine and addresses it by its own name.
 
     A local proxy passes on requests of others, and a page in a local browser may use a name that
     leads here (DNS rebinding); neither is local.

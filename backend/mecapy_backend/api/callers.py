@@ -93,7 +93,7 @@ class Callers:
         if via == "token":
             same = [secrets.compare_digest(sha256(one).digest(), digest) for one in self._tokens]
             if not any(same):
-                raise unauthorized("the gateway has another token now; log in with that")
+                raise unauthorized("the gateway's token has changed; log in with the new one")
             return _local
         cached = self._known.get(digest)
         if cached and time.monotonic() - cached.checked_s < RECHECK_S:

@@ -24,8 +24,8 @@ MOST_EVENTS = 100
 
 @dataclass(frozen=True, slots=True)
 class OwnerChanges:
-    """`now`: None while PostgreSQL is away. `said`: of each task asked for, its events after the
-    one that the asker had, the oldest first.
+    """`now`: None while PostgreSQL is unavailable. `said`: for each requested task its events after
+    the last one that the caller had, the oldest first.
     """
 
     now: TasksNow | None
@@ -40,7 +40,7 @@ class _Question:
 
 
 class ChangeWatch:
-    """`watch` answers, as long as it runs; without open pages it asks nobody."""
+    """`watch` runs the queries; without open pages it makes none."""
 
     def __init__(self, db: AsyncEngine, redis: Queue) -> None:
         self._db, self._redis = db, redis

@@ -23,7 +23,7 @@ from mecapy_backend.store.pool_figures import LaneFigures, PoolFigures, lane_fig
 from mecapy_jupyter import wire
 
 _LATE_S = 900.0
-"""How much longer than its class allows a machine may take to leave."""
+"""How long beyond its class's limit a machine may take to end."""
 _POOL: dict[str, Gauge] = {
     "oldest_queued_s": metrics.queue_age_s,
     "running": metrics.running,
@@ -38,7 +38,7 @@ _POOL: dict[str, Gauge] = {
 
 async def exposition(services: Services) -> bytes:
     """A value that cannot be known (PostgreSQL or Redis is unavailable) is NaN, or its labels are
-    not there; never the last one.
+    missing; never an old value.
     """
     report = await services.health.report()
     depth, free = math.nan, None

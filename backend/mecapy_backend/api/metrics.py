@@ -41,7 +41,8 @@ sent_bytes = _counter(
 problems = _counter(
     "mecapy_problems_total", "Refused and failed requests, by type of problem", "type"
 )
-for _alarming in ("unexpected", "queue-full"):  # `increase` misses what a series begins with
+# so that the series exists before its first event, which `increase` would miss
+for _alarming in ("unexpected", "queue-full"):
     problems.labels(_alarming)
 database_exhausted = _counter(
     "mecapy_database_exhausted_total",

@@ -1,7 +1,7 @@
 """OpenID Connect: an access token becomes its user, or is refused with a reason.
 
-Knows no database and no route. Keys come only from the issuer's JWKS, by key id. `docs/security.md`
-has the table of what is refused.
+Knows no database and no route. Keys come only from the issuer's JWKS, by key id.
+tests/security/test_tokens.py lists what is refused.
 """
 
 from __future__ import annotations
@@ -187,7 +187,7 @@ def post_form(url: str, form: dict[str, str]) -> JsonObject:
 
 
 def described(issuer: str) -> JsonObject:
-    """What the issuer says of itself (OpenID Connect Discovery). Blocks."""
+    """The issuer's description of itself (OpenID Connect Discovery). Blocks."""
     about = _http.request("GET", issuer.rstrip("/") + "/.well-known/openid-configuration").json()
     if about["issuer"] != issuer:
         raise ValueError(

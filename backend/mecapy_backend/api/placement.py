@@ -30,7 +30,7 @@ _CACHED_S = 5.0
 
 
 class Placements:
-    """Of one gateway. What a class does not say of itself, its live workers do."""
+    """One gateway's view. What the file of classes omits comes from live workers."""
 
     def __init__(self, db: AsyncEngine, file: MachinesFile) -> None:
         self._db, self._file = db, file
@@ -43,8 +43,8 @@ class Placements:
     async def place(
         self, owner: str, task: TaskBody, usual: Resources | None, *, short: bool
     ) -> TaskPlace:
-        """Raises Problem for what no class offers. `usual`: what it asks for that asks for nothing;
-        `short`: nobody needs an estimate of it.
+        """Raises Problem for what no class offers. `usual`: the resources of a task that asks for
+        none; `short`: it needs no estimate.
         """
         key, asked = code_key(owner, task), usual or Resources()
         if task.resources:

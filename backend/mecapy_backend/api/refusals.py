@@ -1,4 +1,4 @@
-"""Why the store took no task, as problem documents."""
+"""Refusals of the store as problem documents."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def as_problems(workflow_id: str = "") -> Generator[None]:
     try:
         yield
     except tasks.Conflict:
-        detail = "this Idempotency-Key was used for another body; use a new key for what is new"
+        detail = "this Idempotency-Key was used for another body; use a new key for a new request"
         raise Problem(422, "key-conflict", detail) from None
     except tasks.TooManyQueued as over:
         raise queue_full("you", over.limit) from None

@@ -39,7 +39,8 @@ from mecapy_backend.store.health_probes import readiness, server_health
 # Every statement touches few rows by index; if it takes longer, the database is unavailable.
 _COMMAND_TIMEOUT_S = 2.0
 _CONNECTIONS = 10
-_WAIT_S = 1.5  # for a free one: a submission waits no longer than ADMIT_S, and then comes again
+# for a free connection: less than ADMIT_S, after which a client repeats its submission
+_WAIT_S = 1.5
 
 
 class Activity:

@@ -1,1 +1,1 @@
-"""`mecapy deploy …`: writes down what should be there; others bring it about."""
+"""`mecapy deploy …`: records what should run; other programs start it."""

@@ -47,7 +47,7 @@ class WantedWorkers:
 
 
 def deploy(wanted: WantedWorkers, *, dry_run: bool) -> int:
-    """Prints what there is to be and what it costs."""
+    """Prints the number of machines and their cost."""
     path = Path(environment.settings().machines or _unset())
     before = path.read_text() if path.exists() else ""
     name, after = changed(before, wanted, str(path))
@@ -57,7 +57,7 @@ def deploy(wanted: WantedWorkers, *, dry_run: bool) -> int:
     if dry_run:
         print("nothing was written (--dry-run)")
     elif after == before:
-        print(f"{path} says so already")
+        print(f"{path} needs no change")
     else:
         _replace(path, after)
         print(f"written to {path}: a running `mecapy fleet` follows it; see `mecapy fleet status`")

@@ -23,7 +23,7 @@ from mecapy_jupyter.wire import POOL
 BY_HAND, LOCAL, SLURM, SCALEWAY_VM, KEDA = "", "local", "slurm", "scaleway-vm", "keda"
 SCALEWAY_JOB, SCALEWAY_CONTAINER = "scaleway-job", "scaleway-container"
 CLOUDS = (SCALEWAY_VM, SCALEWAY_JOB, SCALEWAY_CONTAINER)
-"""Their machines ask the gateway for credentials of their own; the others' have the scaler's."""
+"""Providers whose machines ask the gateway for credentials; others have the scaler's."""
 
 PROVIDERS = (BY_HAND, LOCAL, SLURM, *CLOUDS, KEDA)
 NOT_OURS = (BY_HAND, KEDA)

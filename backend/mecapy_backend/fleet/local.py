@@ -90,7 +90,7 @@ class LocalProvider:
 
 
 def worker_settings(machine: MachineClass) -> dict[str, str]:
-    """What a worker of this class is told of itself."""
+    """The settings of a worker of this class."""
     found = {
         "MECAPY_MACHINE_CLASS": machine.name,
         "MECAPY_WORKER_SLOTS": str(machine.slots),

@@ -1,8 +1,8 @@
-"""The scaler: one look after another, what there is is compared with what is written down, and what
-`desired` decides is carried out.
+"""The scaler: each look compares the machines that exist with the recorded ones, and carries out
+what `desired` decides.
 
-Everything is written before a provider is asked for it, and found again by its tag, so a scaler may
-die between any two steps. One looks at a time: `looking` holds the lock.
+Every request is recorded before a provider gets it, and every machine is found again by its tag, so
+a scaler may die between any two steps. One looks at a time: `looking` holds the lock.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class Scaler:
         return len(seen.rows)
 
     async def end(self) -> None:
-        """Stop every machine there is."""
+        """Stop every machine."""
         fleet, rows = await machines.fleet_row(self._db), await machines.alive(self._db)
         await self._stop(fleet, [(row, "the scaler ends") for row in rows])
 

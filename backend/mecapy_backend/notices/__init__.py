@@ -1,3 +1,3 @@
 """Notes to people and programs when a task ends: by mail, or as a signed webhook. A task's row is
-the outbox: what it still has to tell, and when that is tried next, changes with its state.
+the outbox: the recipients that are left and the time of the next try change with its state.
 """

@@ -1,6 +1,6 @@
-"""Delivers what ended tasks have to tell, on every gateway. A claim moves the next try first, so
-that of several gateways one sends; a lost answer is sent again under the same id. Tried for a day,
-after ever longer pauses.
+"""Delivers the notes of ended tasks, on every gateway. A claim first moves the next try, so that
+only one of several gateways sends; a note whose answer was lost is sent again under the same id.
+Tried for a day, after ever longer pauses.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ async def run(db: AsyncEngine, settings: Settings) -> None:
 
 
 async def deliver(db: AsyncEngine, settings: Settings) -> None:
-    """All that is due."""
+    """All notes that are due."""
     while due := await notices.claim(db):
         async with asyncio.TaskGroup() as group:
             for notice in due:

@@ -1,4 +1,4 @@
-"""Whom a task may tell of its end (`notify`): `mail`, the operator's `webhook`, or a URL."""
+"""The recipients that a task may name (`notify`): `mail`, the operator's `webhook`, or a URL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ MAIL, WEBHOOK = "mail", "webhook"
 
 
 def refusal(targets: Sequence[str], settings: Settings, email: str) -> str:
-    """Why this gateway cannot tell one of them; empty if it can."""
+    """Why this gateway cannot notify one of them; empty if it can."""
     return next(filter(None, (_refused(each, settings, email) for each in targets)), "")
 
 

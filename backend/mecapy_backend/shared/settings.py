@@ -113,7 +113,7 @@ class Settings(NoticeSettings):
         default="none", description="all: a task has one of this machine's NVIDIA GPUs to itself"
     )
     sandbox: Literal["strict", "best-effort"] = Field(
-        default="strict", description="strict: refuse to run unconfined"
+        default="strict", description="strict: refuse to start if tasks cannot be confined"
     )
     preload: Names = Field(
         default=(
@@ -142,7 +142,7 @@ class Settings(NoticeSettings):
         "nothing: the gateway's",
     )
 
-    # Seeing it
+    # Logs, metrics, traces
     log_format: Literal["auto", "json", "console"] = Field(
         default="auto", description="auto: console on a terminal, else JSON"
     )
@@ -191,12 +191,11 @@ class Settings(NoticeSettings):
     folder_bytes: int = Field(
         default=20 * MB,
         ge=0,
-        description="so much of a notebook's folder travels by itself, there and home; 0: only of "
-        "those who ask for it (`%mecapy config folder=on`); a notebook's own environment may say "
-        "less",
+        description="how much of a notebook's folder travels automatically, both ways; 0: only "
+        "after `%mecapy config folder=on`; a notebook's environment may lower it",
     )
     folder_files: int = Field(
-        default=1000, ge=0, description="so many files of a notebook's folder travel by themselves"
+        default=1000, ge=0, description="how many files of a notebook's folder travel automatically"
     )
 
     # Limits of a running task
@@ -225,30 +224,30 @@ class Settings(NoticeSettings):
     short_s: float = Field(
         default=2.0,
         ge=0,
-        description="a task that runs no longer is short: it passes long ones, in a place every "
-        "worker has; 0: none has",
+        description="a task up to this run time is short and passes long ones, in an extra place "
+        "of each worker; 0: no such place",
     )
     requests_per_s: float = Field(
         default=100.0,
         ge=0,
-        description="of one user, to one gateway; ten seconds' worth at once; 0: any number",
+        description="of one user, to one gateway; bursts may have ten times as many; 0: no limit",
     )
 
-    # Edges
+    # Audit, proxies, browsers
     audit_days: float = Field(default=365.0, gt=0, description="how long the audit keeps its lines")
     trusted_proxies: Names = Field(
         default=(),
         validation_alias=AliasChoices("MECAPY_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
         description="addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the "
         "gateway believes, with commas between; default: FORWARDED_ALLOW_IPS; "
-        "nothing: nobody's",
+        "empty: none",
     )
     cors_origins: Names = Field(
         default=(),
         description="origins whose pages may call the gateway from a browser, with commas between",
     )
 
-    # Leases, and how long to wait for what is away
+    # Leases, and how long to wait for unavailable services
     lease_s: float = Field(
         default=10.0, gt=0, description="a worker that is silent for this long loses its tasks"
     )
@@ -286,7 +285,7 @@ class Settings(NoticeSettings):
         lease_s = float(info.data.get("lease_s", WORKER_LIVES_S))
         if value >= WORKER_LIVES_S:
             raise ValueError(
-                f"MECAPY_HEARTBEAT_S is {value:g}, and a worker that was not heard of for "
+                f"MECAPY_HEARTBEAT_S is {value:g}, and a worker that is silent for "
                 f"{WORKER_LIVES_S:g} s counts as gone: set it to {WORKER_LIVES_S / 3:.0f}"
             )
         if value >= lease_s:

@@ -1,4 +1,4 @@
-"""`mecapy backup` and `mecapy restore`: what is copied in which order, and what is said of it.
+"""`mecapy backup` and `mecapy restore`: what is copied in which order, and what is printed.
 
 A backup takes the database first and then the blobs it names: a blob is never changed, so nothing
 that the rows need can be missing but what was deleted meanwhile. A restore takes the blobs first:

@@ -40,7 +40,7 @@ class Plan:
 
 class Component:
     """Keeps one process running from `run` until `stop`. `changed` is called when its pid or health
-    is another.
+    changes.
     """
 
     def __init__(self, plan: Plan, say: Callable[[str], None], changed: Callable[[], None]) -> None:

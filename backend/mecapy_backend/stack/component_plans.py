@@ -56,7 +56,7 @@ def environment(**settings: str) -> dict[str, str]:
 
 
 def bare_environment() -> dict[str, str]:
-    """For PostgreSQL and Valkey, who need none of ours."""
+    """The environment of PostgreSQL and Valkey, which need no settings of ours."""
     return {
         name: value
         for name, value in environment().items()

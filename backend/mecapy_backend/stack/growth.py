@@ -53,7 +53,7 @@ class MoreWorkers:
 
 
 class Growth:
-    """Works from `run` to `end`. `changed` is called when the workers are others."""
+    """Works from `run` to `end`. `changed` is called when workers start or end."""
 
     def __init__(self, more: MoreWorkers, changed: Callable[[], None]) -> None:
         self._more, self._changed = more, changed

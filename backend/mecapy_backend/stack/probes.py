@@ -30,7 +30,7 @@ def gateway(url: str) -> bool:
 
 
 def idle_s(url: str) -> float:
-    """For how long nobody has asked the gateway for anything; 0 if it does not say."""
+    """Seconds since the gateway's last request; 0 if it does not report them."""
     return float(_health(url).get("idle_s", 0.0))
 
 

@@ -10,7 +10,7 @@ from mecapy_backend.store.table_parts import time_column as _time
 
 
 def _share() -> list[sa.Column[object]]:
-    """What somebody may have of the pool; NULL: what the settings say."""
+    """Limits of a user or organisation; NULL: the settings' value."""
     return [
         sa.Column("weight", sa.Float, nullable=False, server_default="1"),
         sa.Column("max_running", sa.Integer),

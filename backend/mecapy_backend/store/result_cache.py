@@ -20,7 +20,7 @@ _t = tasks.c
 _CODE_CHARS = 80
 _RAN_S = sa.extract("epoch", _t.completed_at - _t.started_at)
 
-# A result of which a blob has gone is none.
+# A result with a missing blob does not count.
 _FIND = sa.text(
     """SELECT id::text, started_at, request, (outcome->>'seconds')::float AS seconds FROM tasks
        WHERE owner = :owner AND is_cached AND cache_key = ANY(:keys)

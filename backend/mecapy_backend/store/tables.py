@@ -260,7 +260,7 @@ workflows = sa.Table(  # named graphs of tasks
 )
 sa.Index("workflows_of_owner", workflows.c.owner, workflows.c.created_at.desc(), workflows.c.id)
 
-audit = sa.Table(  # only ever added to; what is older than its time goes
+audit = sa.Table(  # append-only; old rows are deleted by age
     "audit",
     metadata,
     sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),

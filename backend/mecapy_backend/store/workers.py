@@ -43,7 +43,7 @@ class LiveWorker:
 
     @property
     def python(self) -> str:
-        """As "3.12"; "": it has not told."""
+        """As "3.12"; "": it has not reported one."""
         return version.minor(self.info.python) if self.info.python else ""
 
     def as_json(self) -> JsonObject:
@@ -81,8 +81,8 @@ async def heartbeat(db: AsyncEngine, worker_id: str, info: JsonObject) -> Heard:
 
 
 async def drain(db: AsyncEngine, worker_id: str, draining: bool) -> LiveWorker | None:
-    """Tell a worker to take no more tasks, or to take them again: it hears it with its next
-    heartbeat. None: there is no such worker.
+    """Tell a worker to take no more tasks, or to take them again, from its next heartbeat on. None:
+    there is no such worker.
     """
     change = sa.update(workers).where(_w.id == worker_id).values(draining=draining)
     row = await first(db, change.returning(*_ROW))
@@ -104,8 +104,8 @@ async def record_packages(db: AsyncEngine, worker_id: str, packages: dict[str, l
 
 
 async def pythons(db: AsyncEngine, within_s: float = 60.0) -> list[str]:
-    """The Python versions ("3.12") of all workers. A worker that is late with its heartbeat is not
-    gone: whoever is told that a Python is nowhere gives up.
+    """The Python versions ("3.12") of all workers. A worker that is late with its heartbeat still
+    counts, because a client gives up when no worker has its Python.
     """
     return sorted({one.python for one in await list_live(db, within_s)} - {""})
 

@@ -1,5 +1,5 @@
-"""Functions and classes of modules in whose place the notebook has put others: a wrapper mostly
-calls the one it replaces, which no longer goes by its name.
+"""Functions and classes that the notebook has replaced in modules. A replacement usually calls the
+original, which its module no longer holds.
 """
 
 from __future__ import annotations

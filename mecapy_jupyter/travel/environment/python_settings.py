@@ -58,7 +58,9 @@ def _thread_stack() -> int:
 
 
 def _start_method() -> str | None:
-    """A task opens no socket, as "forkserver" does; "spawn" starts from as little."""
+    """ "forkserver" needs a socket, which a task may not open; "spawn" also starts from an empty
+    process.
+    """
     name = multiprocessing.get_start_method(allow_none=True)
     return "spawn" if name == "forkserver" else name
 

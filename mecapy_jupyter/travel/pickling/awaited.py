@@ -72,8 +72,8 @@ def _met() -> MetFutures:
 
 
 def without_results(memo: dict[int, object]) -> dict[int, object]:
-    """Of the numbered objects those that are the same on both sides: a Future that stands for its
-    result is not.
+    """The numbered objects that are the same on both sides. A Future that stands for its result is
+    not.
     """
     met: MetFutures | None = getattr(_packing, "met", None)
     if met is None or met.as_futures or not (met.futures or met.ended):
@@ -83,7 +83,7 @@ def without_results(memo: dict[int, object]) -> dict[int, object]:
 
 
 class _OfAParent:
-    """Stands for what a parent of this task needed itself: only that one had it."""
+    """Stands for an input of a parent, which only the parent had."""
 
 
 def result_of(task_id: str) -> object:

@@ -182,7 +182,7 @@ def _settings(context: decimal.Context) -> dict[str, Any]:
 
 
 def _set(context: decimal.Context, settings: dict[str, Any]) -> None:
-    """The context of the process stays itself, so that it is the one that counts."""
+    """The process's current context stays the same object, because it is the one in effect."""
     for name, value in settings.items():
         setattr(context, name, value)
 

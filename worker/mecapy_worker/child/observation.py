@@ -20,7 +20,9 @@ _TOOLS = frozenset(
         *("tqdm", "joblib", "threadpoolctl", "cloudpickle", "numba", "llvmlite", "zmq", "tornado"),
     ]
 )
-"""What these packages read of clock and chance names outputs and waits; no result holds it."""
+"""These packages use the clock and random numbers for names and waits only; no result depends on
+them.
+"""
 _PASSED_ON = frozenset(["uuid", "timeit", "secrets", "random", "email", "profile", "cProfile"])
 """Modules of Python that hand on what they read."""
 

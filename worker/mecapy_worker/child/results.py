@@ -84,8 +84,8 @@ def unopened(error: BaseException) -> OutcomeMessage:
 
 
 def uncollected(error: BaseException) -> OutcomeMessage:
-    """The cell ran, and then what it left behind would not be collected: a class with methods that
-    raise, most often.
+    """The cell ran, but its results could not be collected, usually because a class has methods
+    that raise.
     """
     text = (
         f"the cell ran, but its results could not be packed: {type(error).__name__}: "

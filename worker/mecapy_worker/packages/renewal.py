@@ -1,4 +1,4 @@
-"""Since when this worker's children have the packages that lie on its disk."""
+"""Since when this worker's children have the packages that are on its disk."""
 
 from __future__ import annotations
 

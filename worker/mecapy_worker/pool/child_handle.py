@@ -226,7 +226,7 @@ class ChildHandle:
         try:
             while (frame := await self._channel.receive()) is not None:
                 if frame.kind not in FROM_CHILD:
-                    raise FrameError(f"a child may not say {frame.kind[:40]!r}")
+                    raise FrameError(f"a child may not send {frame.kind[:40]!r}")
                 if frame.size_bytes > _LARGE_BYTES:
                     await self._large.acquire()
                 await self._frames.put(frame)

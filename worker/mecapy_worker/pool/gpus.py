@@ -46,7 +46,7 @@ def usable(
     if len(found) < slots:
         raise ConfigError(
             f"MECAPY_GPUS=all, and {len(found)} GPUs can be used here ({folder}/nvidia0, …) for "
-            f"MECAPY_WORKER_SLOTS={slots}: a task has one to itself. See that the driver is "
+            f"MECAPY_WORKER_SLOTS={slots}: each task needs one. See that the driver is "
             "loaded, and that the container was started with its GPUs"
         )
     return tuple(found)

@@ -118,7 +118,7 @@ class ZygoteClient:
         await self._channel.send(start)
         answer = await self._channel.receive()
         if answer is None:
-            raise ZygoteFailed("the zygote did not start: it ended without a word")
+            raise ZygoteFailed("the zygote did not start: it ended without an error message")
         if answer.kind == ZygoteBroken.tag:
             error = read(ZygoteBroken, answer.header).error
             raise ZygoteFailed(f"the zygote did not start: {error}")

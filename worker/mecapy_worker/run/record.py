@@ -98,7 +98,7 @@ async def record(
         return log.warning("too late", task=task_id, attempt=attempt, state=outcome.state)
     if not won.awaited:
         return await _publish(work, started, outcome, writer)
-    async with asyncio.TaskGroup() as group:  # whoever waits for it hears of it no later
+    async with asyncio.TaskGroup() as group:  # so that its followers learn of it no later
         group.create_task(_publish(work, started, outcome, writer))
         group.create_task(settle(work, task_id, completed=outcome.state == wire.COMPLETED))
 

@@ -48,7 +48,7 @@ class TaskQuotas:
         self._cached: dict[str, _CachedStatus] = {}
 
     async def usual_resources(self, db: AsyncEngine, owner: str) -> Resources | None:
-        """What a task of this owner asks for that asks for nothing."""
+        """The resources of this owner's tasks that ask for none."""
         return (await self._status(db, owner)).status.resources
 
     async def _status(self, db: AsyncEngine, owner: str) -> _CachedStatus:

@@ -60,7 +60,7 @@ async def missing(request: Request, services: WithServices, owner: Owner) -> Res
     )
     if more := wanted.keys() - stored:
         requested = {digest: wanted[digest] for digest in more}
-        # Through the gateway each upload sets its own room aside, when it comes.
+        # Each upload through the gateway reserves its room when it arrives.
         direct = services.blobs.direct_uploads
         await reservations.reserve(
             services.db, owner, requested, services.settings, DIRECT_UPLOAD_S if direct else 0

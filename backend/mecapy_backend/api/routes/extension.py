@@ -28,7 +28,7 @@ _log = structlog.get_logger()
 )
 async def extend(services: WithServices, owner: Owner, task: Mine, request: Request) -> Response:
     """Adds to its `timeout`, also while it runs, up to the most that this gateway allows; a later
-    attempt has it too. 409 where it has ended, is being stopped, or has the most already.
+    attempt has it too. 409 where it has ended, is being stopped, or has the maximum already.
     """
     wanted = await services.bodies.read(request, ExtendBody)
     most_s = services.settings.max_timeout_s

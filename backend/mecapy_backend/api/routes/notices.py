@@ -1,4 +1,4 @@
-"""Whom a task tells of its end, asked for after its submission."""
+"""The recipients of the note at a task's end, set after its submission."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ router = APIRouter(tags=["tasks"])
     openapi_extra=request_body.described(NotifyBody),
 )
 async def notify(services: WithServices, owner: Owner, task: Mine, request: Request) -> Response:
-    """To these instead of those named before. A task that has ended reports it at once."""
+    """Replaces the recipients named before. A task that has ended reports it at once."""
     wanted = await services.bodies.read(request, NotifyBody)
     await check_notify(services, owner, wanted.notify)
     if not wanted.check:

@@ -1,7 +1,7 @@
 """Large blobs in parts, straight into an object store that takes presigned URLs: begin, end, give
 up. No byte passes here.
 
-Whoever begins and vanishes leaves parts that `blob_rows.sweep` clears away.
+`blob_rows.sweep` removes the parts of abandoned uploads.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ async def begin(request: Request, services: WithServices, owner: Owner, digest: 
     "/blobs/{digest}/parts/{upload:path}",
     status_code=204,
     openapi_extra=request_body.described(PartsDoneBody),
-    summary="All parts are there",
+    summary="Complete an upload in parts",
 )
 async def end(
     request: Request, services: WithServices, owner: Owner, digest: str, upload: str

@@ -34,15 +34,13 @@ async def look(
     return json(found.as_json())
 
 
-@router.delete("/cache", response_model=ClearedView, summary="Find none of my results again")
+@router.delete("/cache", response_model=ClearedView, summary="Clear my cache of results")
 async def clear(services: WithServices, owner: Owner) -> Response:
     """The tasks and their results stay."""
     return await _cleared(services, owner)
 
 
-@router.delete(
-    "/cache/{task_id}", response_model=ClearedView, summary="Do not find this result again"
-)
+@router.delete("/cache/{task_id}", response_model=ClearedView, summary="Clear one result")
 async def clear_one(services: WithServices, owner: Owner, task: Mine) -> Response:
     return await _cleared(services, owner, task.id)
 

@@ -34,7 +34,7 @@ async def share(services: WithServices, asker: Asker, task: Mine) -> Response:
     return json({"task_id": task.id, "path": f"/page/shared/{task.id}"})
 
 
-@router.delete("/tasks/{task_id}/share", status_code=204, summary="Share a task no more")
+@router.delete("/tasks/{task_id}/share", status_code=204, summary="Stop sharing a task")
 async def unshare(services: WithServices, asker: Asker, task: Mine) -> Response:
     await set_shared(services, asker, task, shared=False)
     return Response(status_code=204)

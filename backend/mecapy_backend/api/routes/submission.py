@@ -54,7 +54,7 @@ Key = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What somebody wants to have run."""
+    """A task that an owner submits."""
 
     owner: str
     task: TaskBody
@@ -174,8 +174,8 @@ async def _stored(services: Services, submission: Submission) -> _Stored:
 
 
 async def _once(services: Services, submission: Submission) -> _Stored:
-    """With the same keys one task at a time: what ran until this one's row was there may be kept
-    by now, and then that row goes again.
+    """Runs one task at a time with the same keys. Another may have ended before this one's row
+    existed; then its result is used and the row is deleted.
     """
     if found := await _kept(services, submission):
         return None, found
@@ -187,7 +187,7 @@ async def _once(services: Services, submission: Submission) -> _Stored:
 
 
 async def _kept(services: Services, submission: Submission) -> tasks.Submitted | None:
-    """A result that will do."""
+    """A kept result with these keys."""
     keys = submission.task.cache
     if not keys or keys.again:
         return None
@@ -255,7 +255,7 @@ async def _confirm_uploads(services: Services, owner: str, digests: list[str]) -
 
 
 async def check_notify(services: Services, owner: str, notify: Sequence[str]) -> None:
-    """Raises Problem 422 where its end could not be told."""
+    """Raises Problem 422 if a recipient cannot be notified."""
     if not notify:
         return
     account = await users.name_and_email(services.db, owner)

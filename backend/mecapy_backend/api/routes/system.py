@@ -150,7 +150,9 @@ async def livez(services: WithServices) -> Response:
     return json({"status": "ok", "idle_s": round(services.activity.idle_s, 1)})
 
 
-@router.get("/readyz", openapi_extra=_OPEN, responses=_NOT_READY, summary="It can take requests")
+@router.get(
+    "/readyz", openapi_extra=_OPEN, responses=_NOT_READY, summary="Whether it can take requests"
+)
 async def readyz(request: Request, services: WithServices, verbose: str | None = None) -> Response:
     """503 while PostgreSQL does not answer, its schema is not one that this gateway serves on, or
     the gateway is about to stop: for balancers. Without Redis or the object store

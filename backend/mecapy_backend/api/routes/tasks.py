@@ -79,7 +79,7 @@ async def page(
 
 @router.get("/tasks/{task_id}", response_model=TaskView, summary="Look at a task")
 async def look(services: WithServices, owner: Owner, task: Mine) -> Response:
-    audited().nothing_read = not task.final  # who only waits does not fill the audit
+    audited().nothing_read = not task.final  # waiting for a result is not recorded in the audit
     status = status_of(task, services.settings.keep_s)
     cost = services.placements.cost(task, datetime.now(UTC))
     status = replace(status, history=attempts_of(task), cost=cost)

@@ -50,7 +50,7 @@ async def create(request: Request, services: WithServices, owner: Owner) -> Resp
 async def create_for(
     request: Request, services: WithServices, asker: Asker, user_id: UserId
 ) -> Response:
-    """Who can log in makes tokens for themselves: nobody else could then be them unseen."""
+    """Users who can log in create their own tokens, so that nobody can act as them unseen."""
     made_here = await users.is_made_here(services.db, user_id)
     if made_here is None:
         raise no_such_user(user_id)
@@ -110,7 +110,7 @@ async def revoke(services: WithServices, owner: Owner, token_id: str) -> Respons
 async def revoke_of(
     services: WithServices, asker: Asker, user_id: UserId, token_id: str
 ) -> Response:
-    """Whoever they are: one that leaked is refused within seconds."""
+    """Of any user: a leaked token is refused within seconds."""
     return await _revoke(services, user_id, token_id, by=asker.owner)
 
 

@@ -45,7 +45,7 @@ _TEXT = r"^[^\x00]*$"  # PostgreSQL stores no NUL, and asking for one fails
 OrganisationId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
 
 
-@router.get("/users", response_model=list[UserView], summary="Users I look after")
+@router.get("/users", response_model=list[UserView], summary="Users that I may see")
 async def listed(
     services: WithServices,
     asker: Asker,
@@ -117,8 +117,8 @@ async def tasks_of_users(
 async def change(
     request: Request, services: WithServices, asker: Asker, user_id: UserId
 ) -> Response:
-    """What is left out stays; a limit of null is what the settings say. Disabling also stops what
-    the user has queued and running.
+    """What is left out stays; a limit of null is the settings' value. Disabling also stops what the
+    user has queued and running.
     """
     wanted = (await services.bodies.read(request, UserBody)).model_dump(exclude_unset=True)
     found = await change_user(services, asker.owner, user_id, wanted)
@@ -157,7 +157,7 @@ async def delete(services: WithServices, asker: Asker, user_id: UserId) -> Respo
 
 
 @router.get(
-    "/organisations", response_model=list[OrganisationView], summary="Organisations I look after"
+    "/organisations", response_model=list[OrganisationView], summary="Organisations that I may see"
 )
 async def organisations(services: WithServices, asker: Asker) -> Response:
     """With how many users and tasks they have; tasks of deleted users count."""
@@ -178,13 +178,15 @@ def _first_day(month: str) -> date:
     "/organisations/usage", response_model=list[UsageView], summary="CPU-hours and tasks of a month"
 )
 async def used(services: WithServices, asker: Asker, month: Month = "") -> Response:
-    """By user, of those I look after; who took the most comes first."""
+    """By user, of those that I may see; the one with the most CPU time comes first."""
     found = await usage.monthly(services.db, asker.sees, _first_day(month))
     return json([_as_json(one) for one in found])
 
 
 @router.get(
-    "/organisations/report", response_model=list[ReportView], summary="A month, for who pays"
+    "/organisations/report",
+    response_model=list[ReportView],
+    summary="Costs of a month, by organisation",
 )
 async def report(services: WithServices, asker: Asker, month: Month = "") -> Response:
     """By organisation: tasks by state, waits, CPU-hours and euros; deleted tasks count. The wait of
@@ -220,7 +222,7 @@ def _report(name: str | None, used: Sequence[MonthlyUsage], ends: MonthlyEnds | 
 async def change_organisation(
     request: Request, services: WithServices, asker: Asker, organisation_id: OrganisationId
 ) -> Response:
-    """What is left out stays; a limit of null is what the settings say."""
+    """What is left out stays; a limit of null is the settings' value."""
     body = await services.bodies.read(request, OrganisationBody)
     if body.resources:
         services.placements.check(body.resources)

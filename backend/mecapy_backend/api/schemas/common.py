@@ -18,9 +18,12 @@ PointKey = Annotated[
 ]
 NotifyTargets = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=500)]],
-    Field(max_length=3, description="who hears of its end: `mail`, `webhook` or an https URL"),
+    Field(
+        max_length=3, description="who is notified of its end: `mail`, `webhook` or an https URL"
+    ),
 ]
-UserId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]*$")]  # PostgreSQL asks for no NUL
+# PostgreSQL's text may not contain NUL
+UserId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class Request(BaseModel):

@@ -1,4 +1,4 @@
-"""Whom a task tells of its end, asked for later."""
+"""The recipients of a task's note, set later."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ class LoginLinkView(BaseModel):
 
 
 class LimitsBody(Request):
-    """What somebody may have of the pool; null: what the settings say."""
+    """Limits of a user or organisation; null: the settings' value."""
 
     weight: Annotated[
         float, Field(gt=0, le=1000, description="share of the pool, relative to others")

@@ -29,7 +29,7 @@ LIVE_TTL_S = 26 * 3600
 may run.
 """
 READ_BYTES = 128 * 1024
-_FIRST, _MOST = 8, 500  # what a short task says comes in one bite
+_FIRST, _MOST = 8, 500  # the events of a short task arrive together
 _ID = re.compile(r"([0-9]{1,20})(?:-([0-9]{1,20}))?")
 
 

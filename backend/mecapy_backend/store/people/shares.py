@@ -1,5 +1,5 @@
-"""What an owner may have of the pool, and how much of it is taken: one statement over users,
-organisations, tasks and the month's use.
+"""The limits of an owner, and how much of them is used: one statement over users, organisations,
+tasks and the month's use.
 
 Read by the gateway's `allowance` (once a second for each owner) and by the worker's reconciler; a
 worker adds what its tasks took.

@@ -68,7 +68,7 @@ def _due(row: sa.Row[tuple[object, ...]]) -> DueNotice:
 
 
 async def ask(db: AsyncEngine, task_id: str, targets: Sequence[str]) -> None:
-    """Tell these of its end, also if it has ended, and no others."""
+    """Notify these, and no others, of its end; at once if it has ended."""
     new = {"notify": list(targets), "notify_at": sa.func.now() if targets else None}
     await changed(db, sa.update(tasks).where(tasks.c.id == task_id).values(new))
 

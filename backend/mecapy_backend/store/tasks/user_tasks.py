@@ -30,8 +30,8 @@ _REDIS_WITHIN_S = 1.0
 async def stop(
     db: AsyncEngine, queue: Queue, owner: str, only: sa.ColumnElement[bool] | None = None
 ) -> None:
-    """Cancels them; workers of running ones are told, if Redis answers; if not, they hear it with
-    their next lease.
+    """Cancels them. Workers of running ones learn it through Redis, or with their next lease
+    renewal.
     """
     for task in await cancelling.stop(db, owner, sa.true() if only is None else only):
         with suppress(RedisError, OSError):
@@ -40,7 +40,7 @@ async def stop(
 
 
 async def tell_stopped(queue: Queue, stopped: Sequence[cancelling.Stopped]) -> None:
-    """Workers are asked to stop what runs; whoever follows the others hears their end."""
+    """Asks workers to stop running tasks, and publishes the end of the others."""
     for task in stopped:
         if task.state == wire.RUNNING:
             await queue.announce_cancel(task.id)
@@ -49,7 +49,7 @@ async def tell_stopped(queue: Queue, stopped: Sequence[cancelling.Stopped]) -> N
 
 
 async def end_waiting(queue: Queue, task_id: str) -> None:
-    """Tell whoever follows a task that it was cancelled while it waited."""
+    """Publish that a waiting task was cancelled."""
     await queue.withdraw(task_id)
     await events.append_end(queue, task_id, wire.Outcome(wire.CANCELLED))
 
