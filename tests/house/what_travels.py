@@ -50,10 +50,7 @@ def table() -> str:
         for row in found:
             if row.kind == kind:
                 by_test.setdefault(row.test, []).append(row.what)
-        parts += [
-            f"- {'. '.join(whats)} ([{Path(test).stem}](../{test}))"
-            for test, whats in by_test.items()
-        ]
+        parts += [f"- {'. '.join(whats)}" for whats in by_test.values()]
         parts.append("")
     return "\n".join([BEGIN, "", *parts, END])
 

@@ -39,7 +39,7 @@ def blocks(system: str) -> list[str]:
 
 
 def test_every_task_is_shown_in_all_systems() -> None:
-    """Connection and seven tasks each (of Modal five); leaving and coming back is two cells here."""
+    """Connection and seven tasks each, five for Modal; leaving and coming back is two cells."""
     assert {system: len(blocks(system)) - 1 for system in (*NEEDS, "Modal")} == {
         "MecaPy": 9,
         "ipyparallel": 8,

@@ -40,8 +40,8 @@ INTRO = """## Comparison with other systems
 
 `make bench-peers` writes this section. A trip is the cell `x = 1 + 1` of a real kernel ({day},
 {cores} cores). MecaPy uses a new sandboxed process per task and PostgreSQL; the others use a
-long-lived process and store nothing. Data: there and back, less the addition. Ray returns a
-read-only view.
+long-lived process and store nothing. MB/s: 256 MiB there and back, less the addition. Ray returns
+a read-only view.
 """
 
 

@@ -1,5 +1,5 @@
-"""What was found, as a markdown table, and its place in the document. A ratio: how many times as
-long it took as in the local kernel.
+"""The figures as a table of text, and its place in the document. A ratio: how many times as long a
+trip took as in the local kernel.
 """
 
 from __future__ import annotations
@@ -33,26 +33,21 @@ class Found:
         return sorted(self.trips_s)[int(len(self.trips_s) * 0.99)]
 
 
-HEAD = (
-    "| | trip p50 | × local | p99 | map | 256 MiB there and back |",
-    "|---|---:|---:|---:|---:|---:|",
-)
+HEAD = f"{'':18}{'p50 ms':>8}{'× local':>9}{'p99 ms':>8}{'calls/s':>12}{'MB/s':>8}"
 
 
 def table(local: Found, others: list[Found]) -> str:
-    rows = [
-        _row(one, local) if one.trips_s else f"| {one.name} | did not run |" + " |" * 4
-        for one in others
-    ]
+    rows = [_row(one, local) if one.trips_s else f"{one.name:18}  did not run" for one in others]
     reasons = [f"- {one.name}: {one.reason}" for one in others if one.reason]
-    return "\n".join([*HEAD, _row(local, local), *rows, *(["", *reasons] if reasons else [])])
+    shown = ["```text", HEAD, _row(local, local), *rows, "```"]
+    return "\n".join([*shown, *(["", *reasons] if reasons else [])])
 
 
 def _row(one: Found, local: Found) -> str:
-    data = f"{one.bytes_per_s / 1e6:,.0f} MB/s" if one.bytes_per_s else "no"
+    data = f"{one.bytes_per_s / 1e6:,.0f}" if one.bytes_per_s else "no"
     return (
-        f"| {one.name} | {one.p50_s * 1e3:.1f} ms | {one.p50_s / local.p50_s:.1f} "
-        f"| {one.p99_s * 1e3:.1f} ms | {one.calls_per_s:,.0f} calls/s | {data} |"
+        f"{one.name:18}{one.p50_s * 1e3:8.1f}{one.p50_s / local.p50_s:9.1f}"
+        f"{one.p99_s * 1e3:8.1f}{one.calls_per_s:12,.0f}{data:>8}"
     )
 
 
