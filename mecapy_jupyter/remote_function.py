@@ -62,11 +62,11 @@ class RemoteFunction(Generic[P, R]):
         return self._client().map(self._fn, *iterables, **how)
 
     def starmap(self, arguments: Iterable[Iterable[Any]], **how: Any) -> Iterator[R]:
-        """As `map`, each item being all arguments of one call."""
+        """Like `map`, each item being all arguments of one call."""
         return self._client().starmap(self._fn, arguments, **how)
 
     def map_items(self, *iterables: Iterable[Any], **how: Any) -> Iterator[tuple[Any, R]]:
-        """As `map`, each result with its argument."""
+        """Like `map`, each result with its argument."""
         return self._client().map_items(self._fn, *iterables, **how)
 
     def _client(self) -> Client:

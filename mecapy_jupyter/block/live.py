@@ -89,7 +89,7 @@ class LiveBlock:
 
     @property
     def ends_with_a_line(self) -> bool:
-        """Whether its last line tells how the task ended."""
+        """Whether its last line reports how the task ended."""
         return not self._quiet and self._ended and self._drawn is not None
 
     def detach(self) -> None:

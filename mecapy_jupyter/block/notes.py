@@ -11,7 +11,9 @@ from typing import Any
 from mecapy_jupyter.shared.units import escaped
 
 ABOUT = "mecapy"
-"""In the metadata of an output: it is MecaPy's, not the cell's; a "note", "place" or "mark"."""
+"""The key in an output's metadata that marks it as MecaPy's and not the cell's: a "note", "place"
+or "mark".
+"""
 # Inline, because saved notebooks keep no stylesheet. JupyterLab's (and nbconvert's) variables
 # first, then VS Code's, then the page's own.
 TEXT = "var(--jp-ui-font-color1, var(--vscode-foreground, inherit))"

@@ -34,7 +34,7 @@ class BlockState:
     sent_bytes: int = 0
     reused_bytes: int = 0
     worker: str = ""
-    one_host: bool = False  # the name of its worker tells nothing
+    one_host: bool = False  # the worker's name is not needed
     attempt: int = 1
     expected_s: float | None = None  # how long this cell ran the last times
     limit_s: float = 0.0  # it is stopped after this run time; 0: not known
@@ -45,7 +45,7 @@ class BlockState:
     fraction: float | None = None
     note: str = ""  # what the task says of its progress
     seconds: float = 0.0
-    stopped_s: float | None = None  # how long its end took, once it was told to stop
+    stopped_s: float | None = None  # how long its end took, from the request to stop
     error: str = ""
     error_line: int | None = None
     came_back: tuple[str, ...] = ()

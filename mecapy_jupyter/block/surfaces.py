@@ -182,8 +182,8 @@ def kernel_id() -> str:
 
 
 class BarAlone:
-    """With `--quiet`: the cell's progress alone, as text on stderr, rewritten in place as by
-    `tqdm`; removed at the end.
+    """The block of `--quiet`: the cell's progress alone, as text on stderr, rewritten in place as
+    by `tqdm`; removed at the end.
     """
 
     refresh_s = 1.0

@@ -98,7 +98,7 @@ class _Carry:
     prepared: Prepared
 
     def on(self, shell: Shell) -> None:
-        """In the task's own thread."""
+        """Runs in the task's own thread."""
         with self.block:
             try:
                 with self.output.widgets.speaking_to(self.task):

@@ -16,7 +16,7 @@ from mecapy_jupyter.travel.files.scan import ENVIRONMENT, HIDDEN, NOTEBOOK
 from mecapy_jupyter.wire import InstalledPackages
 
 _told: dict[str, set[str]] = {}
-"""For each folder, the files that were reported when a cell listed it."""
+"""For each folder, the files that were already reported when a cell listed it."""
 
 _introduced: set[str] = set()
 """The folders that were reported in this kernel."""
@@ -114,7 +114,7 @@ def _but(sent: Along) -> str:
 
 
 def listed(sent: Along) -> Iterator[str]:
-    """For `--dry-run`."""
+    """The lines of `--dry-run`."""
     index = sent.index
     if index.start != ".":
         yield f"  begins in the task's folder {index.start}"

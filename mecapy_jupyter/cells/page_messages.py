@@ -22,7 +22,7 @@ from mecapy_jupyter.wire import JsonObject
 _EVERY_S = 0.1
 _MOST_AT_ONCE = 100
 _MOST_BYTES = wire.COMMS_BYTES // 2 - 10_000
-"""Of one message. A request ends with the one that reaches it."""
+"""The largest message. A request ends with the message that reaches it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Said:
 
 
 class PageMessages:
-    """Of one task. `lost`: why a message did not arrive, if one did not."""
+    """The messages of one task. `lost`: why a message did not arrive, if one did not."""
 
     def __init__(self, task: Task) -> None:
         self._task = task

@@ -60,7 +60,7 @@ class CellKey:
         return cls(history.key_of(body), history.key_of(body, place))
 
     def submitted(self, task_id: str, variables: Mapping[str, Any]) -> None:
-        """By this kernel, or attached to it."""
+        """A task was submitted by this kernel, or the kernel attached to it."""
         history.submitted(self.here, task_id, submitter.mark(variables))
 
     def ended(self, task_id: str, outcome: wire.Outcome) -> None:

@@ -23,7 +23,7 @@ _AGAIN = (
 
 
 def widgets_of(shell: Shell, inputs: Iterable[object] = ()) -> ShownWidgets:
-    """For the widgets of the running cell's task. `inputs`: what it was sent."""
+    """The widgets of the running cell's task. `inputs`: what it was sent."""
     kernel: Any = getattr(shell, "kernel", None)
     return ShownWidgets(shell, lambda: _message_id(ipykernel.request_of(kernel)), inputs)
 

@@ -22,7 +22,7 @@ def run(shell: Shell, body: str) -> None:
 
 
 def listed() -> str:
-    """For `%mecapy setup`."""
+    """The text of `%mecapy setup`."""
     cells = setup_cells.all_cells()
     if not cells:
         return "no setup cells; `%%mecapy --setup` runs a cell here and before every later task"
@@ -34,7 +34,7 @@ def listed() -> str:
 
 
 def about() -> str:
-    """For the sidebar: what stands for every task of this notebook."""
+    """The settings of every task of this notebook, for the sidebar."""
     every = EveryCell.active
     machine = magic_options.parsed(every.options if every else "").machine
     packages = ", ".join(requirements.default) or "none of its own"
@@ -50,7 +50,7 @@ def about() -> str:
 
 
 def cleared(number: str = "") -> str:
-    """For `%mecapy setup clear [N]`."""
+    """The answer of `%mecapy setup clear [N]`."""
     removed = setup_cells.clear(int(number) if number else None)
     plural = "" if removed == 1 else "s"
     return f"{removed} setup cell{plural} removed; their settings in this kernel stay"

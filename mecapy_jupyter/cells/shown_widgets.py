@@ -244,7 +244,7 @@ def _buffers(event: wire.CommEvent) -> list[bytes]:
 
 
 def _put_buffers(state: JsonObject, paths: Json, buffers: list[bytes]) -> None:
-    """As ipywidgets does, without trusting the input."""
+    """Puts the binary parts in place, as ipywidgets does, without trusting the input."""
     try:
         for path, buffer in zip(cast("list[list[Any]]", paths), buffers, strict=True):
             holder: Any = state
@@ -256,7 +256,7 @@ def _put_buffers(state: JsonObject, paths: Json, buffers: list[bytes]) -> None:
 
 
 def _forward(model: Any, method: str, state: dict[str, Any]) -> None:
-    """To the page alone, which ignores the echo of what it said itself."""
+    """Sends it to the page alone, which ignores the echo of its own message."""
     library: Any = importlib.import_module("ipywidgets.widgets.widget")
     plain, paths, buffers = library._remove_buffers(state)
     model._send({"method": method, "state": plain, "buffer_paths": paths}, buffers=buffers)

@@ -64,7 +64,7 @@ def monthly_use(gateway: Gateway, month: str) -> list[wire.MonthlyUse]:
 
 
 def monthly_reports(gateway: Gateway, month: str) -> list[wire.MonthlyReport]:
-    """By organisation."""
+    """The reports by organisation."""
     found = _list(gateway.get("/organisations/report", month=month or None))
     return [wire.MonthlyReport.from_json(one) for one in found]
 

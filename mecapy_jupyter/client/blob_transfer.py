@@ -127,7 +127,7 @@ def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
 
 
 def send_again(gateway: Gateway, packed: payload.Packed) -> None:
-    """The buffers of a task whose blobs have gone since, and its stream if that is one."""
+    """The buffers of a task whose blobs no longer exist, and its stream if that is one."""
     inline = len(packed.stream) <= wire.INLINE_BYTES
     sent = send(gateway, packed.buffers if inline else [packed.stream, *packed.buffers])
     complete(gateway, sent.believed)

@@ -20,11 +20,11 @@ _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _CONTINUES = re.compile(r"\s*(?:[<>=!~]=?|\])")
 
 default: tuple[str, ...] = ()
-"""Of this notebook, for every task."""
+"""The packages of this notebook, for every task."""
 
 
 def split(text: str) -> tuple[str, ...]:
-    """From "meshio,gmsh>=4,<5": a comma inside of a version or an extra does not separate."""
+    """Splits "meshio,gmsh>=4,<5": a comma inside of a version or an extra does not separate."""
     found = list[str]()
     for piece in filter(None, map(str.strip, text.split(","))):
         inside = found and (_CONTINUES.match(piece) or found[-1].count("[") > found[-1].count("]"))

@@ -42,8 +42,8 @@ def of_call(gateway: Gateway, request: wire.TaskRequest) -> CacheInputs:
 
 
 def versions(gateway: Gateway) -> Mapping[str, str]:
-    """Of packages on the workers; several where the workers differ. Asked every few seconds: a key
-    with an old version would find an old result.
+    """The versions of packages on the workers; several where the workers differ. Asked every few
+    seconds: a key with an old version would find an old result.
     """
     asked_s, known = _asked.get(gateway.url, (0.0, {}))
     if not asked_s or time.monotonic() - asked_s > _FRESH_S:

@@ -18,7 +18,7 @@ _TAIL_CHARS = 4000
 
 
 def pieces(gateway: Gateway, task_id: str) -> Iterator[str]:
-    """In order; of a running task, its output so far (at most what is shown live)."""
+    """The output in order; of a running task, its output so far (at most what is shown live)."""
     for event in gateway.events(task_id, follow=False):
         if isinstance(printed := event.body, wire.StdoutEvent | wire.StderrEvent):
             yield printed.text

@@ -48,7 +48,7 @@ def cancelled(gateway: Gateway, wanted: str) -> Iterator[Cancelled]:
 
 
 def _tell(gateway: Gateway, tasks: Sequence[wire.TaskStatus]) -> dict[str, tuple[str, str]]:
-    """By their ids, their names and the states this left them in."""
+    """Ask them to stop. Returns their ids, names and the states this left them in."""
     requested: dict[str, tuple[str, str]] = {}
     for task in tasks:
         try:

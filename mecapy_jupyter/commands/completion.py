@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 Words = Mapping[str, Sequence[str]]
-"""Of "", "user", "user add", …: the commands and options that may follow."""
+"""For "", "user", "user add", …: the commands and options that may follow."""
 
 _BASH = """_mecapy() {{
   local line="${{COMP_WORDS[*]:1:COMP_CWORD-1}}" words
@@ -23,7 +23,7 @@ _ZSH = "autoload -U +X bashcompinit && bashcompinit\n"
 
 
 def script(shell: str, parser: argparse.ArgumentParser) -> str:
-    """To be sourced: `source <(mecapy completion bash)`."""
+    """The script for `source <(mecapy completion bash)`."""
     words = _words(parser)
     if shell == "fish":
         return _fish(words)

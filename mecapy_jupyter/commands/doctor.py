@@ -89,8 +89,8 @@ def _open_secrets() -> Iterator[Finding]:
 
 
 def _stack() -> list[Finding]:
-    """For the user's own stack, if it runs but does not serve: the parts that do not answer, and
-    the gateway's report.
+    """Findings about the user's own stack, if it runs but does not serve: the parts that do not
+    answer, and the gateway's report.
     """
     found = embedded.status()
     if not found.url:

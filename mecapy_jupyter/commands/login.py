@@ -42,7 +42,7 @@ class Page:
 
 
 class NotebookPage(Page):
-    """In a notebook: a link. It is replaced at the end, so a saved notebook has no code."""
+    """Shows a link in a notebook. It is replaced at the end, so a saved notebook has no code."""
 
     def __init__(self) -> None:
         self._shown: Any = None

@@ -52,7 +52,7 @@ def extend(options: argparse.Namespace) -> None:
 
 
 def logs(options: argparse.Namespace) -> None:
-    """As JSON: an event per line."""
+    """Print the events as JSON, one per line."""
     gateway = Gateway.of(_endpoint())
     task_id = task_selection.one(gateway, options.id).task_id
     if options.follow:
@@ -137,7 +137,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _file_name(script: str) -> str:
-    """As tracebacks name it."""
+    """The script's name, as tracebacks show it."""
     return "<stdin>" if script == "-" else str(Path(script).resolve())
 
 

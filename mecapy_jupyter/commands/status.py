@@ -73,7 +73,7 @@ def task_rows(now: Overview) -> list[Row]:
 
 
 def _row(tasks: Sequence[wire.TaskStatus]) -> Row:
-    """Of one task, or of a map's: the newest first, whose id it has."""
+    """The row of one task, or of a map's tasks; it has the id of the newest."""
     newest, ran = tasks[0], ""
     name, state = task_lines.name_of(tasks), clean(newest.status, 12)
     started = [task.started_at for task in tasks if task.started_at]

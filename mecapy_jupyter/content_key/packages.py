@@ -57,7 +57,7 @@ def installed(name: str) -> str:
 
 @functools.lru_cache(maxsize=1024)
 def _required(name: str) -> tuple[str, ...]:
-    """Without what only extras ask for."""
+    """The required packages, without those that only extras need."""
     try:
         lines = importlib.metadata.requires(name) or ()
     except importlib.metadata.PackageNotFoundError:

@@ -26,7 +26,7 @@ _SET_BY_IMPORTS = "KMP_"
 
 
 def add(content: Content, prelude: Mapping[str, Any], but: Collection[str] = RANDOM) -> None:
-    """Of a prelude, without these kinds. Raises NoContentKey."""
+    """Add a prelude without these kinds. Raises NoContentKey."""
     if (setup := prelude.get("setup")) and setup["variables"]:
         raise NoContentKey("a setup cell reads variables of the notebook")
     content.add([text for _, text in setup["texts"]] if setup else [])

@@ -82,8 +82,8 @@ def task_key(task: TaskContent) -> TaskKey:
 
 
 def _add_code(content: Content, source: str) -> None:
-    """Without comments and layout. Not as compiled code, which lacks a constant on the last line
-    that the cell shows.
+    """Add the code without comments and layout. Not as compiled code, which lacks a constant on the
+    last line that the cell shows.
     """
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     tree = compile(source, "<cell>", "exec", flags | ast.PyCF_ONLY_AST, dont_inherit=True)

@@ -78,7 +78,7 @@ def show_syntax_error_without_stack(shell: Any) -> None:
 
 
 def show_result(hook: ResultHook, data: dict[str, Any], metadata: dict[str, Any]) -> None:
-    """As Out[n]; `remember_result` gives the value."""
+    """Show it as Out[n]; `remember_result` gives the value."""
     hook.start_displayhook()
     hook.write_output_prompt()
     hook.write_format_data(data, metadata)

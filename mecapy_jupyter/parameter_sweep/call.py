@@ -106,7 +106,7 @@ def _finished(run: Run, raises: bool, again: bool) -> SweepTable:
 
 def _cancel(run: Run) -> None:
     """What was sent; results that there are stay."""
-    with contextlib.suppress(errors.MecapyError):  # the error that ended it tells more
+    with contextlib.suppress(errors.MecapyError):  # the error that ended it explains more
         gateway_api.change_sweep(run.client.gateway, run.name, "cancel")
 
 

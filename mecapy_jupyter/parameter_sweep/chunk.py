@@ -91,8 +91,8 @@ def sent_by(task: Task, keys: Sequence[str]) -> Sent | None:
 
 
 def results(client: Client, task: Task, member: wire.SweepTask) -> dict[str, PointResult]:
-    """Of each of its points, by key, once it has ended. A point without a result has the reason why
-    the task ended as its error.
+    """The result of each of its points, by key, once it has ended. A point without a result has the
+    reason why the task ended as its error.
     """
     outcome = gateway_api.outcome(client.gateway, task.id)
     home = task.open(outcome)

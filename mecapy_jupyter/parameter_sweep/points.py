@@ -130,7 +130,7 @@ def _points(
 
 
 class _Digests:
-    """Of arguments; a value of an axis is digested once."""
+    """Digests of arguments; a value of an axis is digested once."""
 
     def __init__(self) -> None:
         self._known = dict[int, bytes]()

@@ -119,7 +119,9 @@ class Run:
         return not (self.todo or self.alone or self.flying)
 
     def send(self) -> None:
-        """As many tasks as may be on the server: a few until it is known how long a call takes."""
+        """Send as many tasks as may be on the server: a few until it is known how long a call
+        takes.
+        """
         now_s = time.monotonic()
         most = MOST_TASKS if self._is_sure(now_s) else AHEAD * self.slots
         while (self.todo or self.alone) and len(self.flying) < most and now_s > self._full_until_s:

@@ -76,7 +76,7 @@ def table(
 
 
 def _series(values: list[Any]) -> Any:
-    """With the type of its values, if all that are there have one."""
+    """The column, with the type of its values if all that exist have one."""
     plain = all(value is None or isinstance(value, bool | int | float | str) for value in values)
     series = pd.Series(values, dtype=None if plain else object)
     return series if plain else series.infer_objects()

@@ -23,7 +23,7 @@ for _name in ("urllib3.connectionpool", "urllib3.util.retry", "sseclient"):
 
 @contextmanager
 def unlogged() -> Generator[None]:
-    """In this thread."""
+    """Inside the block, drops these messages in this thread."""
     _here.deep = getattr(_here, "deep", 0) + 1
     try:
         yield

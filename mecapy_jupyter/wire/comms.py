@@ -1,7 +1,7 @@
 """Messages of a cell's widgets to the page: Jupyter's comm messages, as events.
 
-No target travels: it is always a widget's (`jupyter.widget`). What a worker calls a model is no
-name of the notebook's; whoever replays it gives it one.
+The target is always a widget's (`jupyter.widget`), so it does not travel. A worker's model id means
+nothing in the notebook; the replay assigns another.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ TIMEOUT_S = 300.0
 """The run time of a task whose request does not give one."""
 
 TIMES = " × "
-"""In the name of a task between the name of a map and the number of its calls."""
+"""Stands in a task's name between the name of a map and the number of its calls."""
 
 PRIORITY = 5
 """The priority of a task whose request does not give one: 0 to 9, 9 starts first."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 NEED = rf"^task:{_ID}:[^:\x00]*$"
-"""As a regular expression, for whoever checks requests; at most NEED_CHARS long."""
+"""As a regular expression, for checking requests; at most NEED_CHARS long."""
 
 NEED_CHARS = 300
 
 MOST_NEEDS = 400
-"""Of one task: the result and the inputs of each parent are files in the child."""
+"""The most results that one task needs: the result and the inputs of each parent are files in the
+child.
+"""
 
 _PARTS = re.compile(rf"task:({_ID}):([^:\x00]*)")
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Reader: TypeAlias = Callable[[Json], object]
-"""Of a JSON value makes that of the field; None: it is not of the field's type."""
+"""Makes the field's value of a JSON value; None: it is not of the field's type."""
 
 
 OPTIONAL = {"optional": True}
@@ -176,4 +176,4 @@ _EMPTY: dict[str, object] = {
     "bytes": b"",
     "tuple[str, ...]": (),
 }
-"""Of an absent field that has no default; else an empty text."""
+"""The value of an absent field that has no default; otherwise an empty text."""

@@ -96,7 +96,7 @@ _clock_s = _gauge("clock_ahead_seconds", "How far this host's clock is ahead of 
 
 
 def waited(task_id: str, seconds: float) -> None:
-    """In the queue, until now."""
+    """Record how long it waited in the queue."""
     stage_s["queue"].observe(seconds)
     now_ns = time.time_ns()
     telemetry.record(task_id, telemetry.Span("queue", now_ns - int(seconds * 1e9), now_ns))

@@ -90,7 +90,7 @@ _audited: ContextVar[Audited] = ContextVar("mecapy_audited")
 
 
 def audited() -> Audited:
-    """Of the current request."""
+    """The notes of the current request."""
     return _audited.get()
 
 

@@ -1,5 +1,5 @@
-"""What happens to the tasks of everybody who has a page open, looked at for all of them together:
-one statement to PostgreSQL and one to Redis every two seconds, however many pages a gateway shows.
+"""What happens to the tasks of all users with an open page, read for all of them together: one
+statement to PostgreSQL and one to Redis every two seconds, however many pages a gateway shows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mecapy_backend.store.tasks.changes import TasksNow, tasks_now
 
 LOOK_S = 2.0
 MOST_EVENTS = 100
-"""Of one task in one look: the newest."""
+"""The newest events that one look returns of one task."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,8 @@ from mecapy_jupyter.wire import json_fields as fields
 from mecapy_jupyter.wire.json_fields import as_object
 
 ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512"]
-"""Public-key signatures only: with a shared secret (HS…), whoever checks a token could also forge
-one.
+"""Public-key signatures only: with a shared secret (HS…), every verifier of a token could also
+forge one.
 """
 
 LEEWAY_S = 10.0

@@ -71,7 +71,7 @@ class Placements:
         return stored + here + len(payload.pickle) * 3 // 4
 
     async def classes(self) -> Sequence[MachineClass]:
-        """With the sizes that live workers report, where the file says none."""
+        """The classes, with the sizes that live workers report where the file gives none."""
         unsaid = [one for one in self._file.classes if not (one.cpus and one.memory_bytes)]
         if unsaid and time.monotonic() - self._looked_s > _CACHED_S:
             live = await workers.list_live(self._db)

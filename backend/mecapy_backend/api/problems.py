@@ -112,7 +112,7 @@ def no_such_blob() -> Problem:
 
 
 def not_understood(errors: Sequence[Mapping[str, Any]]) -> Problem:
-    """From pydantic's list: the first three places that are wrong."""
+    """A Problem from pydantic's list, with the first three wrong places."""
     problems = [
         f"{'.'.join(str(part) for part in error['loc'] if part != 'body') or 'body'}: "
         f"{error['msg']}"[:300]
@@ -142,7 +142,7 @@ def store_unavailable(error: Exception) -> Problem:
 
 
 def no_connection_free() -> Problem:
-    """To the database; counted."""
+    """A Problem for a request that got no connection to the database; counted."""
     metrics.database_exhausted.inc()
     return Problem(
         503,

@@ -24,8 +24,8 @@ _HELD = 32  # bodies of the largest size: so many bytes may be held at once
 
 
 class BodyReader:
-    """Of one gateway. All bodies together are bounded too, because thousands of large ones would
-    not fit.
+    """Reads the bodies of one gateway. All bodies together are bounded too, because thousands of
+    large ones would not fit.
     """
 
     def __init__(self, max_bytes: int, advice: str = _ADVICE) -> None:

@@ -11,7 +11,7 @@ from mecapy_jupyter.wire import Attempt, Outcome, TaskStatus
 
 
 def status_of(task: TaskRow, keep_s: float) -> TaskStatus:
-    """Without its attempts, and without its place in the queue."""
+    """The task without its attempts and its place in the queue."""
     expires_at = task.completed_at + timedelta(seconds=keep_s) if task.completed_at else None
     outcome = Outcome.from_json(task.outcome) if task.outcome else None
     return TaskStatus(

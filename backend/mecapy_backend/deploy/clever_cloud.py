@@ -24,7 +24,7 @@ ADDONS = {
     "redis-addon": ("redis", "s_mono"),
     "cellar-addon": ("cellar", "s"),
 }
-"""Of each add-on: the end of its name here, and its plan."""
+"""For each add-on the end of its name here, and its plan."""
 
 _PROJECT = """[project]
 name = "mecapy-gateway"
@@ -118,7 +118,7 @@ def variables(wanted: WantedGateway, machines: str) -> Mapping[str, str]:
 def commands(
     wanted: WantedGateway, there: Deployed, machines: str, *, with_token: bool = True
 ) -> list[list[str]]:
-    """In their order; none for what is there."""
+    """The commands in their order; none for what exists already."""
     alias, org = ["--alias", wanted.name], ["--org", wanted.organisation]
     org = org if wanted.organisation else []
     found: list[list[str]] = []

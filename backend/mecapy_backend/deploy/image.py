@@ -85,7 +85,7 @@ def commands(wanted: WantedImages, by: str) -> list[list[str]]:
 
 
 def tags(wanted: WantedImages, python: str) -> list[str]:
-    """By version and Python; that of the usual Python by its version alone, too."""
+    """The tags by version and Python; the usual Python's image also has its version alone."""
     repository = wanted.repository or f"mecapy-{wanted.part}"
     plain = [f"{repository}:{__version__}"] if python == DEFAULT_PYTHON else []
     return [f"{repository}:{__version__}-py{python}", *plain]

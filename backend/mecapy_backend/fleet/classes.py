@@ -33,7 +33,7 @@ BILLING = ("second", "hour")
 _BUDGET = "budget"
 _SERVERLESS_CPUS = 6
 _SERVERLESS_GIB = {SCALEWAY_JOB: 15, SCALEWAY_CONTAINER: 10}
-"""For tasks; of 16 GiB and of 12,228 MB, because the worker needs some."""
+"""The memory for tasks, of 16 GiB and of 12,228 MB, because the worker needs some."""
 
 _SERVERLESS_NEEDS = {"zones": "zones", "image": "image", "cpus": "cpus", "memory": "memory_bytes"}
 _NEEDED = {

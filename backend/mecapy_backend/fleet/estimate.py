@@ -15,7 +15,7 @@ _ENOUGH = 5
 _PEAKS = 5
 _MARGIN = 1.2
 _LEAST_SPREAD = 0.2
-"""Of the logarithm of the inputs' sizes: below, sizes explain nothing."""
+"""The least spread of the logarithm of the inputs' sizes: below it, sizes explain nothing."""
 _STEEPEST = 3.0
 _BEYOND = 10.0
 """A regression is believed so many times beyond what was seen."""

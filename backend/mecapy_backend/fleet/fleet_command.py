@@ -120,7 +120,7 @@ def _scaleway(file: MachinesFile, name: str) -> Provider:
 
 
 def plain_settings() -> dict[str, str]:
-    """Of a worker, none of them a secret or an address."""
+    """The settings of a worker, none of them a secret or an address."""
     return {
         name: value
         for name, value in os.environ.items()

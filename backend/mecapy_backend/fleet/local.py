@@ -1,5 +1,5 @@
 """Provider `local`: each machine is a worker process on this machine, in a session of its own. Its
-tag stands among its arguments, where it is found again whoever started it.
+tag is among its arguments, so any process can find it again.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class LocalProvider:
         return {tag.machine: str(process.pid) for process, tag in _tagged(stack)}
 
     def pids(self) -> list[str]:
-        """Of the workers that this process started and that run."""
+        """The pids of the running workers that this process started."""
         self._reap()
         return [str(child.pid) for child in self._children]
 

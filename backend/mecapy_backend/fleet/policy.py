@@ -29,4 +29,6 @@ class Policy:
 POLICY = Policy()
 
 ONE_MACHINE = Policy(target_wait_s=5.0, votes=15, headroom=0.0, leave=1.0, look_s=2.0, pressed=3)
-"""Of an embedded stack: its workers cost memory alone, start in seconds, and are no reserve."""
+"""The policy of an embedded stack: its workers cost memory alone, start in seconds, and are no
+reserve.
+"""

@@ -1,5 +1,5 @@
-"""Which class of machines a task goes to, and why: a pure function. The same for submissions, for
-escalation and for what a notebook is told before.
+"""Which class of machines a task goes to, and why: a pure function. The same for submissions,
+escalation and dry runs.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class ScalewayContainerProvider(ServerlessProvider[Container]):
         self._ready_within_s = ready_within_s
 
     def _tagged(self, region: str) -> list[tuple[Tag, Container]]:
-        """Without what is being deleted."""
+        """The containers with a tag, without those that are being deleted."""
         found = asked(
             f"containers in {region}", lambda: self._api.list_containers_all(region=region)
         )
@@ -117,12 +117,14 @@ class ScalewayContainerProvider(ServerlessProvider[Container]):
 
 
 def memory_bytes(machine: MachineClass) -> int:
-    """For its tasks, and for the worker itself; in whole megabytes."""
+    """The memory for its tasks and for the worker itself, in whole megabytes."""
     return -(-(machine.memory_bytes * machine.slots + _WORKER_BYTES) // _MB) * _MB
 
 
 def _probe(failures: int) -> ContainerProbe:
-    """Of the worker's own port; one that hangs is ended, and the scaler replaces its machine."""
+    """A probe of the worker's port; a container that hangs is ended, and the scaler replaces its
+    machine.
+    """
     return ContainerProbe(
         failures, f"{_PROBE_S}s", f"{_PROBE_ANSWER_S}s", http=ContainerProbeHTTPProbe("/livez")
     )

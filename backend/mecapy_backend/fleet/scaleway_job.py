@@ -88,5 +88,5 @@ class ScalewayJobProvider(ServerlessProvider[JobDefinition]):
 
 
 def memory_mib(machine: MachineClass) -> int:
-    """For its tasks, and for the worker itself."""
+    """The memory for its tasks and for the worker itself."""
     return -(-machine.memory_bytes * machine.slots // 2**20) + _WORKER_MIB

@@ -78,7 +78,7 @@ class ScalewayRefused(ProviderRefused):
 
 
 def client(answer_s: float = ANSWER_S) -> Client:
-    """By the variables that the provider's own tools read. ConfigError names what is missing."""
+    """A client by the variables of the provider's tools. ConfigError names what is missing."""
     access, secret, project = (os.environ.get(name, "") for name in _NAMES)
     if missing := [name for name in _NAMES if not os.environ.get(name)]:
         raise ConfigError(

@@ -31,7 +31,7 @@ class ServerlessProvider(ABC, Generic[_T]):
         self._regions, self._url, self._settings, self._look_s = regions, url, settings, look_s
 
     def start(self, tag: Tag, machine: MachineClass, token: str) -> str:
-        """In the first region that takes it."""
+        """Start it in the first region that takes it."""
         refusals: list[str] = []
         for region in machine.zones:
             try:
@@ -63,7 +63,7 @@ class ServerlessProvider(ABC, Generic[_T]):
 
     @abstractmethod
     def _tagged(self, region: str) -> list[tuple[Tag, _T]]:
-        """Of every stack."""
+        """The tagged machines of every stack."""
 
     @abstractmethod
     def _end(self, region: str, tag: Tag, one: _T) -> None: ...

@@ -53,8 +53,8 @@ class ScalewayVmProvider:
         self._known: dict[str, dict[str, str]] = {}
 
     def start(self, tag: Tag, machine: MachineClass, token: str) -> str:
-        """In the first zone that has one of its types; one that does not work is left for some
-        minutes.
+        """Start it in the first zone that has one of its types; a zone that does not work is left
+        out for some minutes.
         """
         refusals: list[str] = []
         for zone in machine.zones:

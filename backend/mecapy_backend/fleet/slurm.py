@@ -18,7 +18,7 @@ from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.shared.processes import mecapy_command
 
 DRAIN_S = 120
-"""So long before its time limit a job's worker is told to stop: it gives its tasks back."""
+"""How long before its time limit a job's worker gets SIGTERM, to requeue its tasks."""
 
 _ANSWER_S = 30.0
 _ENDINGS = (".sh", ".env")

@@ -35,9 +35,7 @@ PATIENCE_S = 300.0
 _PAUSE_S = 2.0
 _LOCK = 0x6D656361  # "meca": two upgrades at once take turns
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '500ms'"
-"""For each transaction. Everybody's statements on a table wait behind a migration that waits for
-it.
-"""
+"""For each transaction. All statements on a table wait behind a migration that waits for it."""
 _LOCK_NOT_AVAILABLE = "55P03"
 _log = structlog.get_logger()
 

@@ -31,7 +31,7 @@ def key_of(secret: str, owner: str) -> bytes:
 
 
 def shown_key(secret: str, owner: str) -> str:
-    """As libraries for such webhooks take it; empty without a secret."""
+    """The key as libraries for such webhooks expect it; empty without a secret."""
     return "whsec_" + base64.b64encode(key_of(secret, owner)).decode() if secret else ""
 
 

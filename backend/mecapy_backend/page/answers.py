@@ -84,7 +84,7 @@ def static_files() -> Mapping[str, bytes]:
 
 
 def _address(name: str) -> str:
-    """With the digest of what is in it, so that a browser never shows an old one."""
+    """The address with the digest of its content, so that a browser never shows an old one."""
     return f"/page/static/{name}?{sha256(static_files()[name]).hexdigest()[:12]}"
 
 

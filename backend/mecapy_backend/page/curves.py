@@ -39,7 +39,9 @@ class Curve:
 
 
 class Samples:
-    """Of the last attempt. Of a long run neighbours become one with the higher of their values."""
+    """The samples of the last attempt. In a long run, neighbours become one with the higher of
+    their values.
+    """
 
     def __init__(self) -> None:
         self._all = list[Sample]()
@@ -77,8 +79,8 @@ class Samples:
 def curve(
     name: str, values: Sequence[tuple[float, float]], text: Callable[[float], str]
 ) -> list[Curve]:
-    """Of values at seconds, the earliest first; none where they are too few. `text`: of the
-    highest.
+    """The curve of values at seconds, the earliest first; none where they are too few. `text`:
+    writes the highest.
     """
     if len(values) < 2 or values[-1][0] <= values[0][0]:
         return []

@@ -58,7 +58,7 @@ class Visit:
         return self.request.headers.get(_LIVE)
 
     def query(self, name: str) -> str:
-        """At most 200 characters, none of which PostgreSQL refuses."""
+        """The value in the address, at most 200 characters, none of which PostgreSQL refuses."""
         return self.request.query_params.get(name, "")[:200].replace("\0", "").strip()
 
     def page(self, template: str, **values: object) -> Response:

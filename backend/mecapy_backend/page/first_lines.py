@@ -1,5 +1,5 @@
-"""The first line of a task's code that tells what it does, for lists. Remembered, because a list
-that is open asks again and again, and code never changes.
+"""The first meaningful line of a task's code, for lists. Remembered, because a list that is open
+asks again and again, and code never changes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ async def first_lines(db: AsyncEngine, owner: str, task_ids: Sequence[str]) -> d
 
 
 def first_line(request: str) -> str:
-    """Of the code at the beginning of a request's JSON, which may be cut off."""
+    """The first line of the code in a request's JSON, which may be cut off."""
     found = _CODE.match(request)
     code = str(json.loads(f'"{found[1]}"')) if found else ""
     lines = (line for line in map(str.strip, code.splitlines()) if line)

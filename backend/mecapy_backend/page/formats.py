@@ -54,7 +54,7 @@ _SIGNS = {"blocked": "◌", "queued": "◷", "running": "▶", "completed": "✔
 
 
 def sign(state: str) -> str:
-    """A sign before the state, so that colour is not all that tells them apart."""
+    """A sign before the state, so that colour is not the only difference."""
     return _SIGNS.get(state, "■")
 
 

@@ -1,4 +1,4 @@
-"""A link that logs a browser in, for whoever has a token: `mecapy open`."""
+"""A link that logs a browser in, for the holder of a token: `mecapy open`."""
 
 from __future__ import annotations
 

@@ -34,12 +34,12 @@ _AGO_S = 10.0  # from when on a list reads what a task says that it has not seen
 
 
 async def of_mine(visit: Visit) -> Response:
-    """For a page about any of my tasks."""
+    """The stream for a page about any of my tasks."""
     return _response(visit, _of_owner(visit), lambda: door.still(visit))
 
 
 async def of_task(visit: Visit) -> Response:
-    """For the page of a task, mine or shared; `after`: the last event that it shows."""
+    """The stream for the page of a task, mine or shared; `after`: the last event that it shows."""
     opened, after = await task.opened(visit), visit.query("after") or events.START
     try:
         events.parse_id(after)

@@ -71,7 +71,7 @@ async def limit(visit: Visit) -> Response:
 
 
 def _limits(visit: Visit, body: type[LimitsBody] = LimitsBody) -> Mapping[str, Json]:
-    """Of a form; an empty field: what the settings say. Raises Problem 422."""
+    """The limits in a form; an empty field: the settings' value. Raises Problem 422."""
     given = {name: visit.form.get(name, "").strip() for name in body.model_fields}
     fields = {name: text for name, text in given.items() if text and name != "resources"}
     try:

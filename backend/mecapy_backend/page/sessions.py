@@ -63,7 +63,7 @@ async def find(redis: Queue, request: Request) -> PageSession | None:
 
 
 async def end(redis: Queue, request: Request) -> None:
-    """Of this browser, if it has one."""
+    """End the session of this browser, if it has one."""
     if secret := request.cookies.get(cookie_name(request)):
         await redis.delete(_key(secret))
 

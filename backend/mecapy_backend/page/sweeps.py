@@ -73,7 +73,7 @@ def _name(visit: Visit) -> str:
 
 
 def states_of(sweep: wire.SweepStatus) -> list[str]:
-    """Of each point, in their order: that of the last task that computes it."""
+    """The state of each point, in their order: that of the last task that computes it."""
     known = {point: task.status for task in sweep.tasks for point in task.points}
     return [known.get(point, _NOT_SENT) for point in sweep.points]
 

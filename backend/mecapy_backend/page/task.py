@@ -140,7 +140,7 @@ async def _mine(visit: Visit) -> TaskRow:
 
 
 async def opened(visit: Visit) -> OpenedTask:
-    """By the address, mine or a colleague's. Raises Problem 404."""
+    """The task that the address names, mine or a colleague's. Raises Problem 404."""
     if visit.request.url.path.startswith(SHARED):
         task_id = visit.request.path_params["task_id"]
         return OpenedTask(*await sharing.shared_task(visit.services, visit.caller, task_id), False)

@@ -105,7 +105,7 @@ async def _lines(services: Services, owner: str, rows: list[TaskRow]) -> list[Li
 
 
 async def last_said(services: Services, task_ids: list[str]) -> list[Running]:
-    """Of tasks that run; nothing while Redis is away."""
+    """The last reports of running tasks; none while Redis is unavailable."""
     if not task_ids:
         return []
     found = await or_none(events.latest(services.stream_redis, task_ids))
@@ -113,7 +113,7 @@ async def last_said(services: Services, task_ids: list[str]) -> list[Running]:
 
 
 def running_of(latest: Sequence[events.EncodedEvent]) -> Running:
-    """From the last events, the newest first."""
+    """The last report, from the last events, the newest first."""
     bodies = (event.decoded().body for event in latest if event.type == wire.PROGRESS)
     progress = next((body for body in bodies if isinstance(body, wire.ProgressEvent)), None)
     bodies = (event.decoded().body for event in latest if event.type == wire.USAGE)

@@ -47,7 +47,9 @@ class Share:
     group_cap: int = 0
 
     def text(self, user: str) -> str:
-        """In `fair.lua`'s form. A user without an organisation is one, with the same weight."""
+        """The share in `fair.lua`'s form. A user without an organisation counts as one, with the
+        same weight.
+        """
         alone = {"group": f"~{user}", "group_weight": self.weight}
         return json.dumps(asdict(self) | ({} if self.group else alone))
 

@@ -105,7 +105,7 @@ class Health:
             return self._report
 
     async def log_what_is_wrong(self) -> None:
-        """Whoever asks afterwards gets a look of their own."""
+        """Later callers get a new look."""
         async with self._probing:
             await self._look()
 

@@ -106,7 +106,7 @@ class OtlpExporter:
 
 
 def _session() -> requests.Session:
-    """Reads no more than the beginning of an answer, which nobody needs: it may have any size."""
+    """Reads only the beginning of an answer, which may have any size and is not needed."""
 
     def begin(answer: requests.Response, **_: object) -> None:
         answer.raw.read(_ANSWER_BYTES)

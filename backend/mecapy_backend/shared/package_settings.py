@@ -17,7 +17,7 @@ def _split(value: object) -> object:
 
 
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-"""In the environment: with commas between."""
+"""Names in the environment, with commas between."""
 
 
 class PackageSettings(BaseSettings):

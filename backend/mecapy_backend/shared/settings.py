@@ -275,7 +275,7 @@ class Settings(NoticeSettings):
 
     @property
     def tokens(self) -> tuple[str, ...]:
-        """Of MECAPY_TOKEN, the newest first. No token has a comma in it (RFC 6750)."""
+        """The tokens of MECAPY_TOKEN, the newest first. No token contains a comma (RFC 6750)."""
         several = self.token.get_secret_value().split(",")
         return tuple(token.strip() for token in several if token.strip())
 

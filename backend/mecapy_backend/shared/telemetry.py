@@ -91,7 +91,7 @@ def new_id() -> int:
 
 
 def record(task_id: str, *spans: Span) -> None:
-    """Of one task, each of which has ended."""
+    """Record ended spans of one task."""
     if _exporter and (trace := trace_of(task_id)):
         for span in spans:
             _exporter.span(trace, span)
@@ -104,7 +104,7 @@ def log(entry: Mapping[str, object]) -> None:
 
 
 class Stopwatch:
-    """Of one way through several stages, each of which begins where the one before ends."""
+    """Times one way through several stages, each of which begins where the one before ends."""
 
     __slots__ = ("_at_ns", "_began_ns", "_stages")
 

@@ -36,7 +36,7 @@ def main() -> None:
     if options.parent and sys.platform == "linux":
         # After the change of user, which would clear it.
         libc.prctl(_PR_SET_PDEATHSIG, options.signal, 0, 0, 0)
-        if os.getppid() != options.parent:  # it died before we could ask to be told
+        if os.getppid() != options.parent:  # it died before we could ask for its death signal
             sys.exit(1)
     argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
     os.execv(argv[0], argv)

@@ -83,8 +83,8 @@ def _start(
     run, temporary = programs.sockets(directory)
     program = prepare(directory, run)
     log = directory / f"{program.name}.log"
-    # A child is told of the end of the *thread* that made it: only the main thread lives as long as
-    # we do.
+    # A child gets the signal at the end of the *thread* that made it: only the main thread lives as
+    # long as we do.
     argv = program.launched(with_parent=threading.current_thread() is threading.main_thread())
     with log.open("ab") as out:
         process = subprocess.Popen(

@@ -55,8 +55,8 @@ def sweep(data_dir: DataDir) -> int:
 
 
 def end(process: ProcessId, number: signal.Signals) -> None:
-    """Asks a process to end, makes it end, waits until it has. (Not until it is reaped: that is for
-    its parent, whoever that is.)
+    """Asks a process to end, makes it end, waits until it has. (It does not wait until the parent
+    has reaped it.)
     """
     for attempt in (number, signal.SIGKILL):
         with contextlib.suppress(OSError):

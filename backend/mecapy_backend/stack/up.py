@@ -20,8 +20,8 @@ ALREADY_RUNNING = 3
 
 
 def up(data_dir: DataDir, options: StackOptions, ready_fd: int = -1) -> int:
-    """Runs the stack until it is told to stop. Returns the exit code; `ready_fd` gets a line once
-    the stack serves.
+    """Runs the stack until it is stopped. Returns the exit code; `ready_fd` gets a line once the
+    stack serves.
     """
     with _ready_pipe(ready_fd) as ready_pipe:
         try:

@@ -34,8 +34,8 @@ time-outs are OSErrors.
 """
 
 _TRANSIENT_CLASSES = frozenset({"08", "25", "40", "53", "55", "57", "58"})
-"""Of SQLSTATEs: the server starts, stops, has no connection left, takes no writes now, or chose us
-in a deadlock.
+"""Classes of SQLSTATEs: the server starts, stops, has no connection left, takes no writes now, or
+chose us in a deadlock.
 """
 _CAUSES = {
     "28": "it refuses the user or password of MECAPY_DATABASE_URL",
@@ -48,7 +48,7 @@ _CAUSES = {
     "MECAPY_DATABASE_POOLER=transaction",
     "57P03": "it is starting or stopping",
 }
-"""By SQLSTATE or its class: what an operator has to change. Name no address and no secret."""
+"""What an operator has to change, by SQLSTATE or its class. Contains no address and no secret."""
 _NO_TABLE = "42P01"
 
 
@@ -154,8 +154,8 @@ def connect(
 
 @asynccontextmanager
 async def opened(url: str, pooler: Pooler) -> AsyncGenerator[AsyncEngine]:
-    """For one command, which ends with a sentence where PostgreSQL does not answer or has no
-    tables.
+    """A database for one command, which ends with a sentence where PostgreSQL does not answer or
+    has no tables.
     """
     db = connect(url, connections=3, pooler=pooler)
     try:
@@ -216,7 +216,7 @@ async def changed(db: AsyncEngine, statement: sa.Executable, values: _Values = N
 
 
 def transaction(db: AsyncEngine) -> AbstractAsyncContextManager[AsyncConnection]:
-    """Of several statements."""
+    """A transaction of several statements."""
     return db.execution_options(isolation_level="READ COMMITTED").begin()
 
 

@@ -32,7 +32,9 @@ _CONNECTIONS = sa.text(
 _MOST_USED = 0.85
 
 NEEDED = frozenset({"postgres", "schema"})
-"""By a gateway: without Redis and the object store it takes tasks, and they start later."""
+"""The parts that a gateway needs: without Redis and the object store it takes tasks, which start
+later.
+"""
 
 _OWNER, _BYTES = "mecapy.health", b"mecapy"
 _DIGEST = blake3(_BYTES).hexdigest()

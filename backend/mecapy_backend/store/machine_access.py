@@ -40,7 +40,7 @@ def digest(secret: str) -> str:
 
 
 async def offer(db: AsyncEngine, machine: str, token: str, for_s: float) -> None:
-    """Whoever presents this token may ask for the machine's credentials, once, within `for_s`."""
+    """The holder of this token may ask for the machine's credentials, once, within `for_s`."""
     until = sa.func.now() + timedelta(seconds=for_s)
     change = sa.update(machines).where(_m.id == machine)
     await changed(db, change.values(token_digest=digest(token), token_until=until))
@@ -121,7 +121,7 @@ _GRANTS = 0x6D656361_726F6C65  # two at once would change the same rows of the c
 
 
 async def drop_roles(db: AsyncEngine, stack: str, alive: Collection[str]) -> list[str]:
-    """Of this stack's machines those that are not alive lose their roles and connections; their
+    """Removes the roles and connections of this stack's machines that are not alive; returns their
     names.
     """
     prefix = role_name(stack, "")

@@ -136,7 +136,7 @@ _BOOTED = sa.text(
 
 
 async def refusals(db: AsyncEngine, within_s: float = 600.0) -> dict[str, str]:
-    """For each class whose last machine could not start lately: the reason."""
+    """The reason for each class whose last machine could not start lately."""
     values = {"within_s": within_s, "never": NEVER_STARTED}
     return {row.machine_class: row.why for row in await all_rows(db, _REFUSALS, values)}
 

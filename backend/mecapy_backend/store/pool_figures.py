@@ -67,5 +67,5 @@ _LANES = sa.text("""
 
 
 async def lane_figures(db: AsyncEngine) -> list[LaneFigures]:
-    """Of each lane in which anybody waits; those of several Pythons count together."""
+    """The figures of each lane with waiting tasks; lanes of several Pythons count together."""
     return [LaneFigures(*row) for row in await all_rows(db, _LANES)]

@@ -222,7 +222,7 @@ blobs = sa.Table(
     sa.Column("digest", sa.Text, primary_key=True),
     sa.Column("size", sa.BigInteger),
     _time("created_at", required=True),
-    # Moved by whoever names the blob: a delete that raced it spares the blob.
+    # Updated by each request that names the blob: a delete at the same time then spares the blob.
     _time("used_at", required=True),
 )
 

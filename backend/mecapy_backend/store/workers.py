@@ -111,8 +111,8 @@ async def pythons(db: AsyncEngine, within_s: float = 60.0) -> list[str]:
 
 
 async def common_packages(db: AsyncEngine, python: str = "") -> dict[str, Distribution]:
-    """Of the workers that live, have recorded theirs, and run `python` ("": whichever): what all of
-    them have, by module.
+    """The packages that all live workers with `python` ("": any) have, of those that have recorded
+    theirs, by module.
     """
     query = sa.select(*_ROW, _w.packages).where(
         _w.seen_at > _now - timedelta(seconds=WORKER_LIVES_S), _w.packages.is_not(None)

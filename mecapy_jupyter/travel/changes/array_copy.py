@@ -12,7 +12,9 @@ _PIECE_BYTES = 4 << 20
 
 
 def set_content(original: Any, content: Any, writeable: bool) -> bool:
-    """In place: the memory, and how the array reads it. False: it cannot be changed so."""
+    """Sets the content in place: the memory, and how the array reads it. False: it cannot be
+    changed so.
+    """
     if original.nbytes != content.nbytes or not _made_writeable(original):
         return False
     try:

@@ -168,7 +168,8 @@ def _of_function(function: Any) -> dict[str, Any]:
 
 
 _METHODS = (types.FunctionType, staticmethod, classmethod, property)
-"""Of the names with two underscores, those whose values the user may have written."""
+"""Types of values that the user may have written under names with two underscores.
+"""
 
 
 def _of_class(cls: type) -> dict[str, Any]:

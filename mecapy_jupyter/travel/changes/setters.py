@@ -224,7 +224,7 @@ def _take_state(original: Any, state: object) -> None:
 
 
 def _set_made(original: Any, parts: list[Any]) -> bool:
-    """By a new object made of the parts, if the object holds only attributes."""
+    """Set it by a new object made of the parts, if the object holds only attributes."""
     cls = cast("type[Any]", type(original))
     if cls is itertools.count:
         return stateless.advance(original, parts[1])

@@ -28,7 +28,7 @@ _COLUMNS = {"attributes": "attributes", "slots": "attributes", "dict": "entries"
 _MOST_COLUMNS = 64
 
 _Found = dict[tuple[Any, ...], Changes]
-"""By kind and column."""
+"""Changes by kind and column."""
 
 
 class Watch:

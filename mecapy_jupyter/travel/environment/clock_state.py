@@ -30,7 +30,7 @@ def set_zone(state: Zone) -> None:
 
 
 def locales() -> dict[str, str]:
-    """By category, except characters."""
+    """The locales by category, except characters."""
     return {name: locale.setlocale(getattr(locale, name)) for name in _CATEGORIES}
 
 

@@ -18,7 +18,7 @@ _waiting: dict[str, list[Callable[[], object]]] = {}
 
 
 def when_imported(module: str, action: Callable[[], object]) -> None:
-    """At once if it is loaded."""
+    """Call it when the module is imported; at once if it is loaded."""
     if module in sys.modules:
         action()
         return

@@ -219,7 +219,7 @@ def is_served(module: types.ModuleType) -> bool:
 
 
 def namespaces() -> list[dict[str, Any]]:
-    """Of the modules that it has imported here."""
+    """The namespaces of the modules that it has imported here."""
     loaded = [sys.modules.get(name) for name in served.sources]
     return [vars(module) for module in loaded if module is not None and is_served(module)]
 

@@ -123,7 +123,7 @@ def gather(patterns: Iterable[str], folder: Path) -> Files:
 
 
 def _deleted(folder: str, index: Index, now: Listing) -> tuple[str, ...]:
-    """Of the files that were sent. A listing leaves some out."""
+    """The deleted ones among the files that were sent. A listing leaves some out."""
     missing = (path for path in index.paths if path not in now.files)
     return tuple(sorted(path for path in missing if not os.path.lexists(f"{folder}/{path}")))
 

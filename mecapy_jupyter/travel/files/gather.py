@@ -60,7 +60,7 @@ class Along:
         return self.index.automatic or bool(self.index.entries)
 
     def carried(self, keep: tuple[str, ...]) -> tuple[Carried, list[memoryview]]:
-        """As the stream holds it, and the buffers beside the stream."""
+        """The folder as the stream holds it, and the buffers beside the stream."""
         all_ = [memoryview(one).cast("B") for one in (self.index.encode(), *self.packs)]
         small = sum(one.nbytes for one in all_) <= _INLINE_BYTES
         parts = tuple(bytes(one) if small or not one.nbytes else None for one in all_)

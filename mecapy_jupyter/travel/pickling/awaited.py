@@ -29,7 +29,7 @@ class MetFutures:
 
 _packing = threading.local()
 results: dict[str, object] = {}
-"""In the child: id → result."""
+"""The results in the child, by task id."""
 
 
 @contextmanager

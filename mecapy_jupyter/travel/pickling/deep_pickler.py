@@ -167,7 +167,7 @@ class DeepPickler(ResultPickler):
         _push(waiting, [(True, obj)], (make, *arguments))
 
     def _taken_apart(self, kind: Any, obj: Any) -> Any:
-        """As pickle in C does it."""
+        """The parts, as pickle in C takes them."""
         taken = super().reducer_override(obj)
         if taken is not NotImplemented:
             return pickles.filled(taken)

@@ -39,6 +39,6 @@ def written(memo: Mapping[int, object], count: int) -> bytes:
 
 
 def chosen(memo: dict[int, object], numbered: bytes) -> dict[int, object]:
-    """Of the opened objects, those that `written` names."""
+    """Those of the opened objects that `written` names."""
     flags: Sequence[int] = zlib.decompress(numbered)
     return dict(compress(memo.items(), flags))

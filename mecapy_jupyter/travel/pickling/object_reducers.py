@@ -100,7 +100,9 @@ def _beside_fields(obj: Any) -> dict[str, Any]:
 
 
 def _set_all(obj: Any, held: tuple[Any, Any, Any, Any]) -> None:
-    """With the base types' functions, because the class's own may need what is not there yet."""
+    """Sets them with the base types' functions, because the class's own may need what is not there
+    yet.
+    """
     state, more, items, entries = held
     lists, dicts = cast(Any, list), cast(Any, dict)
     if items:

@@ -95,7 +95,7 @@ def _standing(cls: type[Any]) -> Iterator[tuple[str, str, Any]]:
 
 
 def _called(cls: Any) -> str:
-    """By name, because some create a class for each object."""
+    """The class's name, because some create a class for each object."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

@@ -107,7 +107,7 @@ def _put(widget: Any, state: State) -> None:
 
 
 def _connect(widget: Any) -> None:
-    """To the model that the page has, or to a new one."""
+    """Connects it to the model that the page has, or to a new one."""
     model_id = widget._model_id
     if comm_of_known is not None:
         widget.comm = comm_of_known(model_id)

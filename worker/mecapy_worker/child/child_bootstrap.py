@@ -64,7 +64,7 @@ class ChildModule(Protocol):
 
 
 def run_child(spec: ChildSpec) -> NoReturn:
-    """From fork to end."""
+    """Runs a child from fork to end."""
     code = 1
     try:
         channel = _take_descriptors(spec.fds)

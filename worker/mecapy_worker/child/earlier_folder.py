@@ -10,7 +10,7 @@ _worker: list[Channel] = []  # empty in a warm-up task, and once it was asked
 
 
 def connect(channel: Channel) -> None:
-    """In a child that has its task."""
+    """Connects a child that has its task."""
     _worker.append(channel)
 
 

@@ -88,7 +88,7 @@ class Outgoing:
                 self._send(OutputMessage(self._pending_name), data[at : at + STREAM_BYTES])
 
     def hear(self, event: str) -> None:
-        """Of an audit hook: what was printed so far comes before what a command prints."""
+        """An audit hook: what was printed so far comes before what a command prints."""
         if event in _COMMANDS:
             self.flush()
 
@@ -128,7 +128,7 @@ class Outgoing:
 
 
 def _unread_bytes(fd: int) -> int:
-    """In the pipe behind it."""
+    """The unread bytes in the pipe behind it."""
     try:
         return int.from_bytes(fcntl.ioctl(fd, termios.FIONREAD, bytes(4)), sys.byteorder)
     except OSError:  # no pipe

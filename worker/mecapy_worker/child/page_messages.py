@@ -79,7 +79,7 @@ def _listen() -> None:
 
 
 def _deliver(message: CommMessage) -> None:
-    """In the cell's loop if it yields soon, else here."""
+    """Calls it in the cell's loop if that yields soon, else here."""
     taken = threading.Lock()
 
     def call() -> None:

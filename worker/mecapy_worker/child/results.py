@@ -53,7 +53,7 @@ def begin(
 
 
 def forget() -> None:
-    """As before any task (`begin`)."""
+    """Restores the state before any task (`begin`)."""
     for state in (_before, _ambient, _started_in, _found, _found_index, _figures):
         state.clear()
 

@@ -114,7 +114,7 @@ class TaskShell(InteractiveShell):
         return "asyncio" in source or any(value is module for value in self.user_ns.values())
 
     def should_run_async(self, raw_cell: str, **kwargs: Any) -> bool:
-        """As in a kernel, where a loop always runs, so that `asyncio.run` is refused."""
+        """True, as in a kernel, where a loop always runs, so that `asyncio.run` is refused."""
         asks = self._in_loop or super().should_run_async(raw_cell, **kwargs)  # pyright: ignore[reportUnknownMemberType]
         self._loop = get_asyncio_loop() if asks else None
         return asks

@@ -38,7 +38,7 @@ class EgressRefused(Exception):
 
 
 class TaskConnections:
-    """Of one attempt. `close` it afterwards."""
+    """The connections of one attempt. `close` it afterwards."""
 
     def __init__(
         self, db: AsyncEngine, allowed: rules.Egress, started: tasks.StartedAttempt

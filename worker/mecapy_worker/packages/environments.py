@@ -36,7 +36,7 @@ Say = Callable[[str], None]
 
 
 class Environments:
-    """Of one worker; several on a machine share the folder."""
+    """The environments of one worker; several workers on a machine share the folder."""
 
     def __init__(self, settings: Settings, root: Path) -> None:
         self.root = root
@@ -114,7 +114,7 @@ class Environments:
 
 
 def _secret(path: Path) -> bytes:
-    """Made by whoever is first, and complete from its first moment."""
+    """Created by the first process that needs it, and complete from the start."""
     new = path.with_name(f"{path.name}-{secrets.token_hex(4)}")
     new.touch(0o600)
     new.write_bytes(secrets.token_bytes(32))

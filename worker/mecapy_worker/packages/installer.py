@@ -59,7 +59,9 @@ class Indexes:
         return cls(settings.packages_index, tuple(hosts), tuple(local))
 
     def as_environment(self) -> dict[str, str]:
-        """In the environment, because a URL may hold a password, which a command line shows."""
+        """The indexes as environment variables, because a URL may hold a password, which a command
+        line shows.
+        """
         if not self.urls:
             return {}
         *before, last = self.urls

@@ -25,7 +25,7 @@ _ENTRIES = re.compile(r"(?m)^(?=[A-Za-z0-9])")
 
 @dataclass(frozen=True, slots=True)
 class Lock:
-    """In the format of requirements files."""
+    """A lock in the format of requirements files."""
 
     text: str
 

@@ -46,8 +46,8 @@ _UNCOUNTED = "so the kernel's memory for a task's file locks and many mappings i
 
 @dataclass(frozen=True, slots=True)
 class ChildKind:
-    """Of which zygote (None: the pool's), with which folder of packages, what of them imported,
-    with which GPU.
+    """What kind of child: of which zygote (None: the pool's), with which folder of packages, what
+    of them imported, with which GPU.
     """
 
     zygote: ZygoteClient | None = None

@@ -134,7 +134,7 @@ class ChildHandle:
         return [frame for frame in left if frame.kind == OutputMessage.tag]
 
     async def interrupt(self) -> None:
-        """As Ctrl-C does: SIGINT to the child itself."""
+        """Sends SIGINT to the child itself, as Ctrl-C does."""
         await self._zygote.send_signal(self.id, signal.SIGINT)
 
     async def terminate(self) -> None:

@@ -42,7 +42,9 @@ class LeftFolder:
 
 
 class EarlierFolders:
-    """Of one pool. `base`: where they lie, on the disk of the children's folders."""
+    """The earlier folders of one pool. `base`: where they lie, on the disk of the children's
+    folders.
+    """
 
     def __init__(self, base: Path) -> None:
         self._base = base

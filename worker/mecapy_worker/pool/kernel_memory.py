@@ -40,12 +40,12 @@ class _Held:
 
 
 def mapping_bytes(counts: Iterable[int]) -> int:
-    """For the mappings of each process."""
+    """Memory for the mappings of each process."""
     return sum(max(0, count - _FREE_MAPPINGS) for count in counts) * _MAPPING_BYTES
 
 
 def kernel_bytes(pids: Iterable[int], *, exact: bool) -> int:
-    """For all processes of one child. What takes long to find is counted only if `exact`."""
+    """Memory for all processes of one child. What takes long to find is counted only if `exact`."""
     held, tables = _Held(), 0
     for pid in pids:
         tables += _page_table_bytes(pid)
@@ -70,7 +70,7 @@ def kernel_bytes(pids: Iterable[int], *, exact: bool) -> int:
 
 
 def lock_bytes(pids: Iterable[int]) -> int:
-    """For the file locks of all these processes, which control groups do not count either."""
+    """Memory for the file locks of these processes, which control groups do not count either."""
     found = 0
     if not _many_locks():
         return 0

@@ -15,7 +15,7 @@ _SHARE = 0.75  # the rest is the worker's, its zygote's and the system's
 
 
 def of_a_task(slots: int, root: Path = Path("/")) -> int:
-    """In bytes, for each of this many tasks at once."""
+    """The limit in bytes, for each of this many tasks at once."""
     there = min([psutil.virtual_memory().total, *_cgroup_limits(root)])
     return min(MOST_BYTES, int(there * _SHARE / slots))
 

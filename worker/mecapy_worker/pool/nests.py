@@ -93,7 +93,7 @@ class Nests:
         task.add_done_callback(self._work.discard)
 
     async def _with_packages(self, owner: str, added: AddedPackages) -> Nest:
-        """Of the usual zygote, unless that has loaded one of these modules already."""
+        """A nest of the usual zygote, unless that has loaded one of these modules already."""
         lean = not added.modules.isdisjoint(self._usual().info.loaded)
         if lean:
             async with self._lean_starts:

@@ -124,7 +124,7 @@ class Pool:
 
     @property
     def memory_bytes(self) -> int:
-        """Of all children with a task, at their last check."""
+        """The memory of all children with a task, at their last check."""
         return sum(child.memory_bytes for child in self._limits.active)
 
     @property

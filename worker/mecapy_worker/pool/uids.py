@@ -31,8 +31,8 @@ class Uids:
                 self._file = os.open(locks, flags, 0o600)
 
     def take(self, name: str, number: int) -> int:
-        """For the child of this name, the n-th. The numbers come round again, and a child may live
-        long. Raises OSError when all are taken.
+        """Take a user for the child of this name, the n-th. The numbers repeat, and a child may
+        live long. Raises OSError when all are taken.
         """
         numbers = itertools.islice(itertools.count(number), host_capabilities.UIDS)
         for uid in (host_capabilities.unprivileged_uid(one, self._base) for one in numbers):

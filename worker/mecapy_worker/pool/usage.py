@@ -195,7 +195,7 @@ def _open_folder(name: str, parent: int | None = None) -> int:
 
 
 def _memory_bytes(pids: list[int], most: int, exact: bool) -> int:
-    """Without a control group."""
+    """The memory, counted without a control group."""
     shm = _private_shm_bytes(pids)
     besides = (shm or 0) + kernel_bytes(pids, exact=exact)
     memory = sum(map(_anonymous_bytes, pids)) + besides

@@ -222,7 +222,7 @@ class ZygoteClient:
     async def close(self) -> None:
         """End the zygote and all its children."""
         with contextlib.suppress(OSError):
-            # it ends its children and itself, and the listener hears the end
+            # it ends its children and itself, and the listener gets the end
             self._channel.sock.shutdown(socket.SHUT_WR)
         if self._listener is None:
             await self._on_zygote_exit()

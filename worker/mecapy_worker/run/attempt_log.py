@@ -32,7 +32,7 @@ class AttemptLog:
         self._usage = _UsageThinner()
 
     def last_id_or_now(self) -> tuple[int, int]:
-        """Of the last event; what comes next has the ids after it."""
+        """The id of the last event; later events have higher ids."""
         if not self._last_id[0]:
             self._last_id = (time.time_ns() // 1_000_000, 0)
         return self._last_id
@@ -63,7 +63,7 @@ class AttemptLog:
     def _spill(self, lines: bytes) -> None:
         """A log that outgrew the row goes on in a file."""
         if self._file is None:
-            # whoever clears up /tmp may have removed it
+            # a cleaner of /tmp may have removed it
             own_folder(self._path.parent, setting="TMPDIR")
             self._file = self._path.open("xb")
             for event in self._events:

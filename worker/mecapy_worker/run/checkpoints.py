@@ -24,7 +24,7 @@ _PIECE = 1024 * 1024
 
 
 class CheckpointStore:
-    """Of one attempt."""
+    """The checkpoints of one attempt."""
 
     def __init__(
         self, work: Context, started: tasks.StartedAttempt, blobs: RetryingBlobStore, outbox: Path

@@ -104,7 +104,7 @@ async def record(
 
 
 def _as_cached(started: tasks.StartedAttempt, outcome: wire.Outcome) -> wire.Outcome:
-    """With the reason where it may not be kept as the result of the same call."""
+    """The outcome, with the reason if it may not be kept as the result of the same call."""
     if not started.request.cache or renewal.are_as_at(started.created_at):
         return outcome
     why = "packages were installed on the worker meanwhile"

@@ -170,8 +170,8 @@ class Relay:
         self._writer.cpu_s = now_s
 
     async def _text(self, name: str, text: bytes) -> None:
-        """In pieces, so that other tasks and the lease continue; what exceeds the output limit is
-        dropped.
+        """Adds the text in pieces, so that other tasks and the lease continue; drops what exceeds
+        the output limit.
         """
         for at in range(0, len(text), _PIECE_BYTES):
             if self._writer.over:

@@ -1,8 +1,8 @@
 """Messages as frames, and frames as messages: the tag is the frame's kind, the fields are its
 header.
 
-Whoever reads believes nothing: a field that is not of its type is a `FrameError`, and a field that
-is not known is ignored.
+The reader checks everything: a field that is not of its type is a `FrameError`, and a field that is
+not known is ignored.
 """
 
 from __future__ import annotations

@@ -111,7 +111,9 @@ async def enqueue_missing(ctx: Context) -> None:
 
 
 async def _settle_missed(ctx: Context) -> None:
-    """Blocked tasks whose parents ended, where whoever ended them died before it settled them."""
+    """Blocked tasks whose parents ended, if the process that ended them died before it settled
+    them.
+    """
     if ended := await graph.unsettled(ctx.db):
         settled = await settling.settle(ctx.db, ctx.queue, ended)
         metrics.recovered.labels("settled").inc(len(settled.released) + len(settled.failed))

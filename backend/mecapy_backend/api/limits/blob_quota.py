@@ -40,7 +40,7 @@ async def room_for_upload(services: Services, owner: str, size: int | None) -> A
 
 
 def reserving(services: Services, owner: str, instead_of: str = "") -> RowLock:
-    """For bytes whose size is known only at their end."""
+    """A lock for bytes whose size is known only at their end."""
     return reservations.reserving(services.db, owner, services.settings, instead_of)
 
 

@@ -17,11 +17,11 @@ from mecapy_backend.api.problems import Problem
 
 HEAD_BYTES = 64 * 1024
 HEAD_S = 10.0
-"""For the request line with headers, from the first byte or the connection on; and for a refused
-body.
+"""How long the request line with its headers may take, from the first byte or the connection on;
+also a refused body.
 """
 STALLED_S = 60.0
-"""For a client that does not read what is sent."""
+"""How long a client may not read what is sent to it."""
 _PER_STREAM = 2  # file descriptors: the client's and one of Redis
 _OTHERS = 200
 

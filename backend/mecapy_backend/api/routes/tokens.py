@@ -1,5 +1,5 @@
-"""Personal API tokens, for scripts and CI: made by somebody who is logged in, shown once. An admin
-makes those of users whom no identity provider knows.
+"""Personal API tokens, for scripts and CI: created by a logged-in user, shown once. An admin
+creates those of users without an identity provider.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ def _check_order(nodes: Mapping[str, Node]) -> None:
 def _needs(
     body: WorkflowBody, key: str, task: NodeBody
 ) -> tuple[dict[str, tuple[str, str]], dict[str, str]]:
-    """Of nodes in this workflow, and of tasks elsewhere."""
+    """The results that a task needs, of nodes in this workflow and of tasks elsewhere."""
     inside, outside = dict[str, tuple[str, str]](), dict[str, str]()
     for variable, need in task.needs.items():
         kind, name, there = need.split(":")

@@ -125,7 +125,7 @@ class UserBody(LimitsBody):
 
 
 class NewUserBody(Request):
-    """Somebody whom no identity provider knows: a member of a small team, a service."""
+    """A user without an identity provider: a member of a small team, or a service."""
 
     name: Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
     email: Annotated[str, Field(max_length=200, pattern=PRINTABLE)] = ""

@@ -10,7 +10,7 @@ from collections import deque
 
 class FairOrder:
     """One lane: users take turns by virtual time, each user's tasks first come, first served. The
-    next task stands at the front already, whoever comes now.
+    next task is at the front already and stays there when others come.
     """
 
     def __init__(self) -> None:

@@ -96,7 +96,9 @@ class Load:
                 return times
 
     def _wave(self, at_s: float) -> float:
-        """Of the mean rate: 0.1 at night, 1.9 at noon; the mean at the beginning, rising."""
+        """The rate as a share of the mean: 0.1 at night, 1.9 at noon; the mean at the beginning,
+        rising.
+        """
         if self.pattern != "day-night":
             return 1.0
         return 1 + 0.9 * math.sin(2 * math.pi * at_s / DAY_S)

@@ -124,7 +124,7 @@ class _Simulation:
                 heapq.heappush(self._events, (at_s + self._policy.look_s, _LOOK, 0))
 
     def _serve(self, now_s: float) -> None:
-        """Whoever has waited longest for a task gets the next one, as in Redis."""
+        """The worker that has waited longest for a task gets the next one, as in Redis."""
         while self._free and len(self._queue):
             number = self._free.popleft()
             machine = self._machines.get(number)

@@ -48,8 +48,8 @@ def span_s(tasks_a_day: int) -> float:
 
 
 def machines_for(machines: MachineClass, tasks_a_day: int, service: RunTimes) -> MachineClass:
-    """With room for three times the mean load: a fleet without a limit buys machines for every
-    burst.
+    """The class with room for three times the mean load: a fleet without a limit buys machines for
+    every burst.
     """
     needed = tasks_a_day / DAY_S * service.expected_s / machines.slots
     return replace(machines, max=max(machines.max, math.ceil(3 * needed)))

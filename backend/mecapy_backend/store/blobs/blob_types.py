@@ -32,7 +32,7 @@ class NotAFile(ValueError):
 
 
 class ObjectStoreError(OSError):
-    """The object store refused to read or write; `causes` tells why."""
+    """The object store refused to read or write; `causes` explains why."""
 
 
 class TooLong(ValueError):

@@ -114,7 +114,7 @@ class Bucket:
                 )
 
     def upload_url(self, key: str, size: int) -> str:
-        """To PUT exactly so many bytes to: their number is part of what is signed."""
+        """A URL to PUT exactly so many bytes to: the size is signed, too."""
         return self._presigned("put_object", self._at(key) | {"ContentLength": size})
 
     def download_url(self, key: str) -> str:
@@ -176,14 +176,14 @@ class Bucket:
                     )
 
     def _presigned(self, method: str, parameters: dict[str, Any]) -> str:
-        """For one method, one key and, where bytes are sent, their number."""
+        """A URL for one method, one key and, where bytes are sent, their number."""
         return str(
             self._s3.generate_presigned_url(method, Params=parameters, ExpiresIn=PRESIGNED_S)
         )
 
 
 def _region(endpoint_url: str) -> str:
-    """As the environment has it; else the hosts of those who check it name it. Others (Cellar,
+    """The region in the environment, else in the names of hosts that check it. Others (Cellar,
     MinIO, SeaweedFS) take any.
     """
     host = urlsplit(endpoint_url).hostname or ""

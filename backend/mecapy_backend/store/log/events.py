@@ -66,7 +66,7 @@ class EncodedEvent:
 
 class NewEvents:
     """Filters the events that a reader has not had: each once, and none of an older attempt. The
-    final one always counts, because only who has recorded the end writes it.
+    final one always counts, because only the process that recorded the end writes it.
     """
 
     def __init__(self, attempt: int = 0, had: SequenceNumber | None = None) -> None:
@@ -85,7 +85,7 @@ class NewEvents:
 
 class ReadSize:
     """How many events to read at a time: about `READ_BYTES`, by what the last ones had. A reader
-    who stops holds no more than that.
+    that stops holds at most that.
     """
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ async def latest(
 async def newest(
     redis: Redis, tasks: Iterable[tuple[str, str]], count: int
 ) -> list[list[EncodedEvent]]:
-    """Of each task the last few events after an id ("": of all), the oldest first, in one round
+    """For each task the last few events after an id ("": of all), the oldest first, in one round
     trip.
     """
     async with redis.pipeline(transaction=False) as pipe:

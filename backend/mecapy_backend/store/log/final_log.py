@@ -21,7 +21,7 @@ from mecapy_jupyter.wire import Event
 # A Jupyter server silently drops output above 3 MB in 3 s (iopub_data_rate_limit), and our note
 # about the limit with it.
 LIVE_BYTES = 2 * 1024 * 1024
-"""Of a task's text in its stream, and so in a notebook; of displays, and of what widgets say,
+"""How much of a task's text its stream has, and so a notebook; of displays and widgets' messages
 sixteen times as much.
 """
 

@@ -111,8 +111,8 @@ async def add_usage(
     slots: int = 1,
     price: float = 0.0,
 ) -> None:
-    """By owner, added to this month's and today's. `price`: of the worker's machine, in euros an
-    hour, unless the fleet bought it for another.
+    """Adds each owner's use to this month's and today's. `price`: of the worker's machine, in euros
+    an hour, unless the fleet bought it for another.
     """
     owners = sorted(took)  # in one order everywhere: two workers never wait for each other
     values = {

@@ -19,7 +19,7 @@ _g, _u = usage.c, users.c
 
 @dataclass(frozen=True, slots=True)
 class MonthlyUsage:
-    """Of one user. Name and organisation are today's; "" if the user was erased."""
+    """The use of one user. Name and organisation are today's; "" if the user was erased."""
 
     user: str
     user_name: str
@@ -64,8 +64,8 @@ async def of_owner(db: AsyncEngine, owner: str, most: int = 12) -> list[OwnMonth
 
 @dataclass(frozen=True, slots=True)
 class MonthlyEnds:
-    """Of one organisation's tasks that ended in a month: how many by state, and how long half and
-    99 of 100 of them waited. Deleted tasks count.
+    """The ended tasks of one organisation in a month: how many by state, and how long half and 99
+    of 100 of them waited. Deleted tasks count.
     """
 
     states: Mapping[str, int]

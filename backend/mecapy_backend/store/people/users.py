@@ -25,8 +25,8 @@ DELETING, DELETED = "deleting", "deleted"
 """The issuer of a user whose deletion has begun, or is done (`deletion`)."""
 
 MADE_HERE = "mecapy"
-"""The issuer of users whom an admin has made: no identity provider knows them, so they come with
-API tokens alone.
+"""The issuer of users that an admin has created: they have no identity provider, so they have API
+tokens only.
 """
 
 Role = Literal["user", "manager", "admin"]

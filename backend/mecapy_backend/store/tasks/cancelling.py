@@ -20,7 +20,9 @@ _t, _e = tasks.c, task_inputs.c
 
 @dataclass(frozen=True, slots=True)
 class Cancellation:
-    """`state` now: `cancelled` at once for a queued task, `running` while its worker is told."""
+    """`state` now: `cancelled` at once for a queued task, `running` until its worker has stopped
+    it.
+    """
 
     state: str
     ended: bool  # this call ended it

@@ -82,7 +82,7 @@ async def lock(
 
 
 def common_python(python: str, parents: Iterable[Parent]) -> str:
-    """Of a task and of what it opens; "": any. Raises OtherPythons."""
+    """The Python of a task and of the results that it opens; "": any. Raises OtherPythons."""
     pythons = {parent.python for parent in parents} | {python}
     pythons.discard("")
     if len(pythons) > 1:
@@ -91,7 +91,7 @@ def common_python(python: str, parents: Iterable[Parent]) -> str:
 
 
 async def add_edges(connection: AsyncConnection, child: str, parents: Mapping[str, Parent]) -> None:
-    """To a new task, in the transaction that locks its parents."""
+    """Add the edges to a new task, in the transaction that locks its parents."""
     await connection.execute(
         sa.insert(task_inputs), [{"child": child, "parent": parent} for parent in sorted(parents)]
     )
@@ -134,7 +134,7 @@ async def release_orphans(db: AsyncEngine) -> None:
 async def results(
     db: AsyncEngine, owner: str, task_ids: Collection[str]
 ) -> dict[str, ParentResult]:
-    """Of the owner's tasks, and of nobody else's."""
+    """The results of this owner's tasks only."""
     chosen = sa.select(
         _t.id, _t.name, _t.state, _t.outcome, _t.request["payload"].label("sent")
     ).where(_t.owner == owner, _t.id.in_(sorted(task_ids)))

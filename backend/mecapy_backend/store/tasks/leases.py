@@ -83,7 +83,7 @@ async def keep_checkpoint(db: AsyncEngine, task_id: str, attempt: int, digest: s
 
 
 async def forget_checkpoint(db: AsyncEngine, task_id: str) -> None:
-    """Of a task that has ended."""
+    """Remove the checkpoint of a task that has ended."""
     change = sa.update(tasks).where(_t.id == task_id, _t.state.in_(wire.FINAL))
     change = change.values(checkpoint=None, digests=_without_checkpoint)
     await changed(db, change)

@@ -210,7 +210,7 @@ _HEADS = sa.text(
 
 
 async def running_for_s(db: AsyncEngine) -> list[tuple[str, float]]:
-    """Of the running tasks of all owners: the worker, and for how many seconds it has run."""
+    """For each running task of all owners its worker, and for how many seconds it has run."""
     elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
     query = sa.select(_t.worker, elapsed).where(
         _t.state == wire.RUNNING, _t.started_at.is_not(None)

@@ -1,4 +1,4 @@
-"""A task that its owner shares: whoever is in the owner's organisation now may look at it."""
+"""A task that its owner shares: all current members of the owner's organisation may look at it."""
 
 from __future__ import annotations
 

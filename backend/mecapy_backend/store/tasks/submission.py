@@ -72,7 +72,7 @@ class TaskPlace:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """`ended`: parents that have failed already; whoever submitted it settles them."""
+    """`ended`: parents that have failed already; the caller settles them."""
 
     task_id: str
     created: bool  # False: the same request came before, with the same idempotency key
@@ -203,7 +203,7 @@ async def _insert(
             return Submitted(str(row["id"]), True, state, python=str(row["python"]))
         if known := await _known(execute, row, max_queued):
             return known
-        # else: what stood in the way has gone meanwhile
+        # else: what prevented it does not exist any more
     raise TooManyQueued(max_queued or 0)
 
 

@@ -1,5 +1,5 @@
-"""The two statements of every submission, built once: one inserts the row, the other tells what
-stands in its way.
+"""The two statements of every submission, built once: one inserts the row, the other reports what
+prevents that.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ async def start(
     """queued → running, with the next attempt's number.
 
     None: cancelled, deleted, or taken by another worker. A task of a disabled owner is cancelled
-    and `barred`, because whoever disabled them may have missed it.
+    and `barred`, because disabling the owner may have missed it.
     """
     row = await first(db, _START, {"task": task_id, "by": worker_id, "lease_s": lease_s})
     if row is None:
@@ -140,7 +140,7 @@ async def forget(db: AsyncEngine, owner: str, task_id: str) -> list[str] | None:
 
 
 def _start_statement() -> sa.Executable:
-    """Of `task`, by worker `by`, for `lease_s`."""
+    """Starts `task`, by worker `by`, for `lease_s`."""
     asked = (
         sa.select(users.c.id)
         .join(tasks, _t.owner == users.c.id)
@@ -170,8 +170,8 @@ def _start_statement() -> sa.Executable:
 
 
 def _finish_statement(*, with_blobs: bool) -> sa.Executable:
-    """Of attempt `number` of `task`; with the digests it adds, and the same without doubles as
-    `named`.
+    """Finishes attempt `number` of `task`, with the digests it adds, and the same without doubles
+    as `named`.
     """
     new = {
         name: sa.bindparam(f"new_{name}", type_=_t[name].type)

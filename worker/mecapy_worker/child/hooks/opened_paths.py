@@ -228,7 +228,7 @@ def _is_harmless(frame: FrameType | None) -> bool:
 
 
 def _was_there(path: str) -> bool:
-    """At the start. What a link leads to is never followed."""
+    """Whether it existed at the start. What a link leads to is never followed."""
     return path in _there or any(path == link or path.startswith(f"{link}/") for link in _links)
 
 

@@ -79,7 +79,7 @@ def _no_names(
 def getaddrinfo(
     host: Any, port: Any, family: int = 0, type: int = 0, proto: int = 0, flags: int = 0
 ) -> list[Any]:
-    """As in the notebook; the worker resolves allowed names."""
+    """Works as in the notebook; the worker resolves allowed names."""
     try:
         return _resolve(host, port, family, type, proto, flags | socket.AI_NUMERICHOST)
     except socket.gaierror as unknown:
@@ -105,7 +105,7 @@ def gethostbyname(hostname: str) -> str:
 
 
 def connect(self: socket.socket, address: Any) -> None:
-    """As in the notebook, with the socket's own timeout."""
+    """Works as in the notebook, with the socket's own timeout."""
     if self.family not in (socket.AF_INET, socket.AF_INET6):
         return _connect(self, address)
     timeout_s = self.gettimeout()

@@ -24,7 +24,7 @@ _BLOCK_BYTES = 512  # the largest that Python cuts from memory of its own
 _PIECE_BYTES = 900 << 10
 _READ_AND_EXECUTE = 1 | 4
 _POOL_BYTES, _POOL_HEADER_BYTES = 16 << 10, 48
-# Of holes of one size; a Python that was told to allocate otherwise has none to find.
+# Of holes of one size; a Python with another allocator has none to find.
 _MOST_BYTES = 2 << 20
 _HOLE_BYTES = 32 << 10  # larger ones are few
 # MADV_COLLAPSE, whatever the setting for transparent huge pages is; later growth stays in small
