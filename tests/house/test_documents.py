@@ -7,6 +7,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -48,10 +49,11 @@ def test_documented_defaults_are_the_defaults() -> None:
     rows = dict(re.findall(r"`MECAPY_(\w+)=([^`]*)`", part))
     wrong: list[str] = []
     for name, field in Settings.model_fields.items():
-        default = field.default
+        default: Any = field.default
         shown = default.get_secret_value() if hasattr(default, "get_secret_value") else default
-        shown = ",".join(shown) if isinstance(shown, tuple) else str(shown)
-        if rows.get(name.upper()) != shown:
+        if isinstance(shown, tuple):
+            shown = ",".join(cast("tuple[str, ...]", shown))
+        if rows.get(name.upper()) != str(shown):
             wrong.append(f"{name}: documented {rows.get(name.upper())!r}, is {shown!r}")
     assert not wrong
 

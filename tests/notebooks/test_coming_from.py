@@ -57,9 +57,8 @@ def test_code_of_the_page_runs(system: str, request: pytest.FixtureRequest, tmp_
         request.getfixturevalue("kernel_environment") if system == "MecaPy" else dict(os.environ)
     )
     sources = [*blocks(system), PROOF[system]]
-    notebook: Any = nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(source) for source in sources]
-    )
+    v4: Any = nbformat.v4
+    notebook = v4.new_notebook(cells=[v4.new_code_cell(source) for source in sources])
     where = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(
         notebook,
