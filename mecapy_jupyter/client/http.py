@@ -4,20 +4,18 @@ and no notebooks.
 
 from __future__ import annotations
 
-import collections
 import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any
 
-import sseclient
 import urllib3
 from urllib3.util import Retry, Timeout
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.addresses import CONNECT_S, Address
+from mecapy_jupyter.client.event_stream import EventStream
 from mecapy_jupyter.client.logins import Login
 from mecapy_jupyter.client.problems import problem
 from mecapy_jupyter.shared import errors
@@ -151,7 +149,7 @@ class Gateway:
         finally:
             answer.close()
 
-    def submit(self, body: JsonObject, key: str) -> tuple[wire.QueuedEvent, Iterator[wire.Event]]:
+    def submit(self, body: JsonObject, key: str) -> tuple[wire.QueuedEvent, EventStream]:
         """Submit a task and follow it in one request.
 
         Returns the gateway's answer, then the events. `key`: the idempotency key, with which the
@@ -164,8 +162,10 @@ class Gateway:
         }
         text = _encoded(body)
         for tries_left in reversed(range(_SUBMIT_TRIES)):
-            events = self._stream("POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST)
             try:
+                events = self._stream(
+                    "POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST
+                )
                 return wire.QueuedEvent.from_json(next(events).data), events
             except (errors.ConnectionFailed, StopIteration):
                 if not tries_left:
@@ -180,9 +180,7 @@ class Gateway:
         queued = self.post("/tasks", body, key=key)
         return wire.QueuedEvent.from_json(queued if isinstance(queued, dict) else {}), None
 
-    def events(
-        self, task_id: str, last_id: str = "", *, follow: bool = True
-    ) -> Iterator[wire.Event]:
+    def events(self, task_id: str, last_id: str = "", *, follow: bool = True) -> EventStream:
         """Events of a task after `last_id` until the final one; without `follow`, until the last
         existing one. Raises `ConnectionFailed` if the stream breaks.
         """
@@ -190,28 +188,10 @@ class Gateway:
         path = f"/tasks/{task_id}/events" + ("" if follow else "?follow=false")
         return self._stream("GET", path, headers=headers, retries=_ONCE)
 
-    def _stream(self, method: str, path: str, **options: Any) -> Iterator[wire.Event]:
-        timeout, ended = Timeout(connect=CONNECT_S, read=_SILENCE_S), False
+    def _stream(self, method: str, path: str, **options: Any) -> EventStream:
+        timeout = Timeout(connect=CONNECT_S, read=_SILENCE_S)
         answer = self._send(method, path, preload_content=False, timeout=timeout, **options)
-        sent_events = _sent_events(answer)
-        try:
-            if answer.status >= 300:
-                raise problem(answer, self.url)
-            for event in sent_events:
-                ended = event.type in wire.FINAL
-                yield event
-        except urllib3.exceptions.HTTPError as broken:
-            raise errors.ConnectionFailed(
-                f"the event stream from {self.url} broke: {broken}"
-            ) from broken
-        finally:
-            # read the end of the stream, so that the connection can serve the next request
-            if ended:
-                with suppress(urllib3.exceptions.HTTPError):
-                    collections.deque(sent_events, maxlen=0)
-                answer.release_conn()
-            else:
-                answer.close()
+        return EventStream(answer, self.url)
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         data = self._request(method, path, **options).data
@@ -280,16 +260,6 @@ class Gateway:
 
 def _encoded(body: JsonObject) -> bytes:
     return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
-
-
-def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:
-    with unlogged():
-        events = iter(sseclient.SSEClient(answer.stream()).events())
-    while True:
-        with unlogged():
-            if (event := next(events, None)) is None:
-                return
-        yield wire.Event(event.id or "", event.event, json.loads(event.data))
 
 
 def _reason(broken: Exception) -> str:
