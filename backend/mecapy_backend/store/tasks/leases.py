@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Final
 
 import sqlalchemy as sa
@@ -138,11 +139,8 @@ async def reclaim_expired(
     `between`: nothing at other times of PostgreSQL's clock, which a statement that waited for a
     connection may be late for.
     """
-    change = _reclaim_statement(max_losses)
-    if between is not None:
-        since, until = (sa.literal(time, sa.DateTime(timezone=True)) for time in between)
-        change = change.where(_now.between(since, until))
-    rows = await all_rows(db, change.returning(*_RECLAIMED))
+    bounds = dict[str, object](zip(("since", "until"), between or (), strict=False))
+    rows = await all_rows(db, _reclaim_statement(max_losses, bounded=bool(bounds)), bounds)
     return Expired(
         [QueuedTask(*row[:-4]) for row in rows if row.state == wire.QUEUED],
         [(row.id, row.attempt) for row in rows if row.state == wire.FAILED and not row.once],
@@ -152,7 +150,9 @@ async def reclaim_expired(
     )
 
 
-def _reclaim_statement(max_losses: int) -> sa.Update:
+@cache  # each worker asks every second, and building it takes longer than PostgreSQL does
+def _reclaim_statement(max_losses: int, *, bounded: bool) -> sa.Executable:
+    """`bounded`: only from `since` until `until`."""
     over = (
         sa.select(_t.id)
         .where(_t.state == wire.RUNNING, _t.lease_until < _now)
@@ -168,7 +168,12 @@ def _reclaim_statement(max_losses: int) -> sa.Update:
     change = sa.update(tasks).where(
         _t.id.in_(over), _t.state == wire.RUNNING, _t.lease_until < _now
     )
-    return change.values(
+    if bounded:
+        since, until = (
+            sa.bindparam(name, type_=sa.DateTime(timezone=True)) for name in ("since", "until")
+        )
+        change = change.where(_now.between(since, until))
+    change = change.values(
         losses=_t.losses + 1,
         state=sa.case(
             (_t.cancel_requested, wire.CANCELLED), (ends, wire.FAILED), else_=wire.QUEUED
@@ -181,9 +186,7 @@ def _reclaim_statement(max_losses: int) -> sa.Update:
         worker=sa.case((ends, _t.worker), else_=None),
         lease_until=None,
     )
-
-
-_RECLAIMED = *QUEUED_COLUMNS, _t.state, _t.attempt, _t.awaited, _once.label("once")
+    return change.returning(*QUEUED_COLUMNS, _t.state, _t.attempt, _t.awaited, _once.label("once"))
 
 
 def _with_this(why: str, said: str = "") -> sa.ColumnElement[object]:
