@@ -175,8 +175,8 @@ CHANGES = {
     "a function's attributes and defaults": (
         "def f(x=[1], *, k=2): return x, k\nf.n = 0; x = f.__defaults__[0]",
         "f",
-        "f.n = 1; f()[0].append(2); f.__kwdefaults__ = {'k': 3}",
-        "f.n == 1 and f() == ([1, 2], 3) and f()[0] is x",
+        "f.n = 1; f()[0].append(2); f.__kwdefaults__ = {'k': 3}; f.__doc__ = f.__name__ = 'g'",
+        "f.n == 1 and f() == ([1, 2], 3) and f()[0] is x and f.__doc__ == f.__name__ == 'g'",
     ),
     "a random generator in an object": (
         "import random\nclass A: pass\na = A(); a.r = random.Random(1); r = a.r; want = [random."

@@ -160,7 +160,7 @@ def _of_cell(cell: types.CellType) -> list[Any]:
         return []
 
 
-_FUNCTION = ("__code__", "__defaults__", "__kwdefaults__")
+_FUNCTION = ("__code__", "__defaults__", "__kwdefaults__", "__name__", "__qualname__", "__doc__")
 
 
 def _of_function(function: Any) -> dict[str, Any]:
