@@ -28,6 +28,45 @@ ROWS = {
         "seen = x in l, l.count(x), t == (x,); l.append(x); y = float('nan'); both = [y, y]",
         "seen == (True, 1, True) and l[2] is l[0] is x and both[0] is both[1] is y is not x",
     ),
+    "matches of a regular expression": (
+        "import re; p = re.compile('(a)|b'); t = 'xab'",
+        "p t re",
+        "m, f, (_, g) = p.search(t), re.fullmatch('x(..)', t), p.finditer(t)",
+        "m[1] == 'a' and m.re is p and m.string is t and f.group(1) == 'ab' "
+        "and (g.regs, g.pos, g.lastindex) == (((2, 3), (-1, -1)), 0, None)",
+    ),
+    "a vectorized function that was called": (
+        "k = 2; f = np.vectorize(lambda x: x * k, otypes=[float]); f([1])",
+        "f",
+        "seen = f([3]).tolist(); k = 5; g = f",
+        "seen == [6.0] and g is f and f([1]).tolist() == [5.0]",
+    ),
+    "a window of an array": (
+        "a = np.arange(12.0); w = np.lib.stride_tricks.as_strided(a, (2, 2), (32, 8)); same = w",
+        "w",
+        "w[1, 1] = -1",
+        "w is same and a[5] == -1 and np.shares_memory(a, w)",
+    ),
+    "the base of a view of a large array": (
+        "a = np.zeros((500, 500)); b = np.arange(6.0).reshape(2, 3)",
+        "a b",
+        "seen = a[::2].base is a, b.T.base is b",
+        "seen == (True, False)",
+    ),
+    "arrays that own their memory": (
+        "a = np.arange(4.0); f = np.zeros((2, 3), order='F'); t = np.array(['2024'], 'M8[s]')",
+        "a f t",
+        "seen = [x.base for x in (a, f, t)], f.flags.f_contiguous; a.resize(6, refcheck=False); "
+        "b = np.ones(2)",
+        "seen == ([None] * 3, True) and a.tolist() == [0, 1, 2, 3, 0, 0] and b.base is None and "
+        "b.flags.owndata",
+    ),
+    "__builtins__": (
+        "import builtins; __builtins__ = builtins",
+        "np",
+        "def f(): return 1",
+        "__builtins__ is builtins and f() == 1",
+    ),
     "NumPy's NaN as a key": (
         "x = np.nan; d = {x: 1}",
         "x d",

@@ -25,12 +25,17 @@ def set_content(original: Any, content: Any, writeable: bool) -> bool:
     except (AttributeError, TypeError, ValueError):  # a view that would need a copy
         return False
     _copy_into(original, content)
-    original.flags.writeable = writeable
+    if original.flags.writeable != writeable:
+        original.flags.writeable = writeable
     return True
 
 
 def _made_writeable(array: Any) -> bool:
-    """Also where it is read-only: pandas hands out such views, which show what the table gets."""
+    """Also where it is read-only: pandas hands out such views, which show what the table gets. A
+    result of `as_strided` refuses even what it already is.
+    """
+    if array.flags.writeable:
+        return True
     try:
         array.flags.writeable = True
     except ValueError:  # the memory belongs to somebody who does not allow it

@@ -154,6 +154,34 @@ def view(
     return made
 
 
+_MOST_OWNED_BYTES = 1 << 20
+"""Larger ones are read where they lie, often in a mapped file."""
+
+
+def whole(array: Any) -> Any:
+    """How to pickle an array that owns its memory so that views of it have it as `base`, and so
+    that a small one owns its memory there too: `base is None`, and `resize` works. None for any
+    other array.
+    """
+    flags, cls = array.flags, sys.modules["numpy"].ndarray
+    if type(array) is not cls or array.dtype.hasobject:
+        return None
+    if not (flags.owndata and flags.writeable and flags.forc):
+        return None
+    order = "C" if flags.c_contiguous else "F"
+    raw = pickle.PickleBuffer(array.reshape(-1, order=order).view("u1"))
+    small = array.nbytes <= _MOST_OWNED_BYTES
+    return _owned if small else _on, (raw, array.dtype, array.shape, order)
+
+
+def _on(raw: Any, dtype: Any, shape: tuple[int, ...], order: str) -> Any:
+    return sys.modules["numpy"].ndarray(shape, dtype, raw, order=order)
+
+
+def _owned(raw: Any, dtype: Any, shape: tuple[int, ...], order: str) -> Any:
+    return _on(raw, dtype, shape, order).copy(order)
+
+
 def read_only(array: Any) -> Any:
     """How to pickle an array that forbids writing, in memory that does not: the cell may allow it
     again, and others may write to the memory. None for any other array.
@@ -169,7 +197,7 @@ def read_only(array: Any) -> Any:
 
 
 def _read_only(raw: Any, dtype: Any, shape: tuple[int, ...], order: str) -> Any:
-    made = sys.modules["numpy"].ndarray(shape, dtype, raw, order=order)
+    made = _on(raw, dtype, shape, order)
     made.flags.writeable = False
     return made
 

@@ -60,12 +60,16 @@ _opening = threading.local()
 
 @contextmanager
 def opening(namespace: dict[str, Any]) -> Generator[None]:
-    """Inside the block, functions that are opened use this namespace."""
-    _opening.namespace = namespace
+    """Inside the block, functions that are opened use this namespace. cloudpickle sets its
+    `__builtins__` to a dict; it stays the module that a user reads as `__builtins__.sum`.
+    """
+    _opening.namespace, builtins = namespace, namespace.get("__builtins__")
     try:
         yield
     finally:
         _opening.namespace = None
+        if builtins is not None:
+            namespace["__builtins__"] = builtins
 
 
 class _Namespace:
@@ -178,7 +182,7 @@ class Pickler(cloudpickle.Pickler):
         view = array_views.reduced(array, self._roots)
         if view is None:
             self._copied.append(array)
-        return view or array_views.read_only(array)
+        return view or array_views.read_only(array) or array_views.whole(array)
 
     def keep(self, shared: Shared, whole: Iterable[object] = ()) -> None:
         """Write what is on the memory or in the namespace of one of these as such and not as a

@@ -13,6 +13,7 @@ import gc
 import itertools
 import pickle
 import random
+import re
 import struct
 import types
 import weakref
@@ -30,6 +31,7 @@ from mecapy_jupyter.travel.pickling import (
     object_reducers,
     pandas_reducers,
     plot_reducers,
+    remade_reducers,
     tracebacks,
     widget_reducers,
 )
@@ -41,7 +43,7 @@ _BY_OBJECT: Any = (
     *(types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, types.MethodType),
     *(types.CellType, types.MappingProxyType, types.TracebackType, random.SystemRandom),
     *(struct.Struct, itertools.count, weakref.ReferenceType, CACHED, BaseException),
-    decimal.Context,
+    *(decimal.Context, re.Match),
 )
 _DICTS: Any = (dict, OrderedDict)
 _VIEWS: Any = {
@@ -103,9 +105,12 @@ def reduced(obj: Any) -> Any:
     )
 
 
+_LIBRARIES = widget_reducers, plot_reducers, pandas_reducers, incomplete_pickles, remade_reducers
+
+
 @functools.lru_cache(maxsize=4096)
 def _of_a_library(cls: type[Any]) -> Callable[[Any], Any] | None:
-    for library in (widget_reducers, plot_reducers, pandas_reducers, incomplete_pickles):
+    for library in _LIBRARIES:
         if library.takes_apart(cls):
             return library.reduced
     return None
