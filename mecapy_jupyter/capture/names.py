@@ -14,9 +14,9 @@ from mecapy_jupyter.capture.cell_reader import CellReader
 from mecapy_jupyter.capture.code_in_strings import may_be_code, names_in
 from mecapy_jupyter.capture.code_uses import BINDS_UNSEEN, LOOKS_UP, SHOWS_ALL, finds_all, uses
 
-_OF_PYTHON = frozenset(
-    ["__name__", "__doc__", "__annotations__", "__class__", "__builtins__", "__debug__"]
-) | {"get_ipython"}
+_OF_PYTHON = frozenset(["__name__", "__doc__", "__class__", "__builtins__", "__debug__"]) | {
+    "get_ipython"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,9 @@ def _analyse(source: str, flags: int) -> _Read:
     used, mentions = reader.uses, reader.uses.mentions
     ways = not mentions.isdisjoint(SHOWS_ALL) or {"inspect", "stack"} <= mentions
     ways = ways or finds_all(used)
+    noted = {"__annotations__" for one in tree.body if type(one) is ast.AnnAssign}
     names = Names(
-        reads=frozenset((used.reads | used.deletes) - _OF_PYTHON),
+        reads=frozenset((used.reads | used.deletes | noted) - _OF_PYTHON),
         surely=reader.surely,
         binds=frozenset(used.binds - _OF_PYTHON),
         deletes=frozenset(used.deletes),

@@ -42,6 +42,8 @@ from mecapy_jupyter.travel.files.index import inside
 from mecapy_jupyter.travel.pickling import payload
 
 _SESSION = "JPY_SESSION_NAME"
+_OF_SHELL = re.compile(r"_+(\d*|i+\d*)|__.*__")
+"""Results and inputs of cells, and names of Python."""
 _SHELL_OWN = frozenset({"get_ipython", "exit", "quit", "open", "display", "input"})
 
 
@@ -135,16 +137,12 @@ class Prepared:
                 if name not in hinted or diagnose.can_travel(value, namespace)
             }
         # The cell looks up names at run time, so it gets everything that can travel.
-        shown = {
-            name: value
-            for name, value in mine.items()
-            if not name.startswith("_") and name not in hidden
-        }
         named = self.names.reads - self.names.hinted
+        shells = {name for name in mine if name in hidden or _OF_SHELL.fullmatch(name)}
         return {
             name: value
-            for name, value in shown.items()
-            if name in named or diagnose.can_travel(value, namespace)
+            for name, value in mine.items()
+            if name in named or (name not in shells and diagnose.can_travel(value, namespace))
         }
 
     def _open_figures(self) -> dict[str, Any]:

@@ -35,6 +35,30 @@ def test_a_figure_that_came_home_shows(kernel: Kernel) -> None:
     assert shown.results and "image/png" in shown.results[0]["data"], shown
 
 
+def test_names_with_two_underscores_are_the_users(kernel: Kernel) -> None:
+    """`__version__` comes home; annotations of variables are added to those of earlier cells."""
+    assert kernel.run("a: int = 1\n__version__ = '1'").ok
+    assert kernel.run("%%mecapy\nb: float = 2.0\n__author__ = __version__ = '2'").ok
+    seen = kernel.value("__version__, __author__, [*__annotations__]")
+    assert seen == "('2', '2', ['a', 'b'])"
+
+
+def test_a_cell_that_looks_names_up_gets_private_ones(kernel: Kernel) -> None:
+    """Named, by `globals()`, and as an attribute of `__main__`."""
+    assert kernel.run("import __main__\n_cfg = {'n': 1}\n_k = 3").ok
+    ran = kernel.run(
+        "%%mecapy\nprint(_cfg, globals()['_k'], __main__._k, eval('_cfg') is _cfg)\n_cfg['n'] = 2"
+    )
+    assert ran.stdout == "{'n': 1} 3 3 True\n", ran.text
+    assert kernel.value("_cfg") == "{'n': 2}"
+
+
+def test_a_command_prints_as_in_a_kernel(kernel: Kernel) -> None:
+    """With the ends of lines of a terminal."""
+    shown = kernel.run("!echo a"), kernel.run("%%mecapy\n!echo a")
+    assert shown[0].stdout == shown[1].stdout == "a\r\n"
+
+
 def test_the_exit_code_of_a_command(kernel: Kernel) -> None:
     """`!command` leaves it, for the cell's next line and for the next cell."""
     assert kernel.run("%%mecapy\n!false\nprint(_exit_code)").stdout == "1\n"
@@ -78,6 +102,7 @@ def test_a_question_is_refused_in_one_word(kernel: Kernel, ask: str) -> None:
     """What to do instead, and no lines of ours or of getpass."""
     ran = kernel.run(f"%%mecapy\nx = {ask}")
     assert ran.error == "StdinNotImplementedError" and "in a cell of its own" in ran.text
+    assert ran.errors[0]["evalue"].startswith("a %%mecapy cell cannot ask for input")
     assert "mecapy_worker" not in ran.text and "getpass.py" not in ran.text
 
 

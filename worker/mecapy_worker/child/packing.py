@@ -17,8 +17,9 @@ from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.pickling import payload
 from mecapy_worker.child.imports import is_users
 
-HIDDEN = re.compile(r"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__.*__")
-"""Names of the shell, not the user's."""
+_PYTHONS = "name|doc|builtins?|package|loader|spec|file|cached|session|warningregistry"
+HIDDEN = re.compile(rf"_+(\d*|i+\d*|oh|dh|ih)|In|Out|get_ipython|__({_PYTHONS})__")
+"""Names of the shell and of Python, not the user's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,9 @@ class TaskShell(InteractiveShell):
             print(_NO_MAGIC, file=sys.stderr)
 
     def system(self, cmd: str) -> None:
-        """`!command`: its output goes where prints go, line by line."""
+        """`!command`: its output goes where prints go, line by line, with the ends of lines of a
+        terminal, as in a kernel.
+        """
         command = cast(str, self.var_expand(cmd, depth=1))  # pyright: ignore[reportUnknownMemberType]
         if _INSTALLS.search(command):  # it would fail after seventy lines of pip
             print(_NO_INSTALL, file=sys.stderr)
@@ -186,7 +188,7 @@ class TaskShell(InteractiveShell):
             command, shell=True, stdout=pipe, stderr=subprocess.STDOUT, text=True, errors="replace"
         ) as process:
             for line in process.stdout or ():
-                sys.stdout.write(line)
+                sys.stdout.write(line.replace("\n", "\r\n") if self.of_a_kernel else line)
         self.user_ns["_exit_code"] = process.returncode
 
     system_piped = system_raw = system  # pyright: ignore[reportAssignmentType]
@@ -230,8 +232,7 @@ def as_in_a_kernel() -> None:
 
 def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:
     raise StdinNotImplementedError(
-        "a cell on a worker cannot ask for input; set the value in a cell of its own, before this "
-        "one"
+        "a %%mecapy cell cannot ask for input; set the value in a cell of its own, before this one"
     )
 
 
