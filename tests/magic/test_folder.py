@@ -201,6 +201,11 @@ def test_a_path_of_this_machine_is_said(kernel: Kernel, project: Path) -> None:
     assert "`S` is a path of this machine" in ran.stderr
     ran = kernel.run("%%mecapy\nDATA.read_text()")
     assert "in the cell it is 'data.csv'" in ran.stderr
+    kernel.run("ROOT = Path.cwd()\nclass Case: out = ROOT\ncase = Case()")
+    assert "`ROOT` is a path of this machine" in kernel.run("%%mecapy\nROOT.name").stderr
+    ran = kernel.run("%%mecapy\n(case.out / 'new.txt').write_text('1')")
+    assert f"a task cannot see {project}, a folder of this machine" in ran.stderr
+    assert "in the cell it is 'new.txt'" in ran.stderr
 
 
 @pytest.mark.cell("said", "`%pip install`, `!pip install`")

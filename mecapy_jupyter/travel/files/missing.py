@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import shlex
+import tempfile
 from collections.abc import Container, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
@@ -50,11 +51,13 @@ def _named(error: BaseException) -> list[str]:
 
 
 def _way_along(name: str, folder: Path, sent: Container[str]) -> list[str]:
-    """The option that sends a file of this machine; nothing if there is no such file."""
+    """The option that sends a file of this machine; nothing if there is neither the file nor, for
+    an absolute path, its folder.
+    """
     path = folder / name
-    if not path.exists():
-        return []
     way = os.path.relpath(path, folder).replace(os.sep, "/")
+    if not path.exists():
+        return [_of_folder(path.parent, way)] if _is_only_here(name, path.parent) else []
     if way in sent:
         return [f"a task cannot see {name}, a path of this machine; in the cell it is {way!r}"]
     absolute = (
@@ -64,6 +67,18 @@ def _way_along(name: str, folder: Path, sent: Container[str]) -> list[str]:
     )
     option = f"`{_option(way if path.is_file() else f'{way}/*')}`"
     return [f"{name} is on this machine, and did not travel; {option} sends it{absolute}"]
+
+
+def _is_only_here(name: str, parent: Path) -> bool:
+    """Whether an absolute path lies in a folder of this machine that a worker does not have."""
+    everywhere = {Path("/"), Path(tempfile.gettempdir())}
+    return Path(name).is_absolute() and parent.is_dir() and parent not in everywhere
+
+
+def _of_folder(parent: Path, way: str) -> str:
+    inside = not way.startswith("..")
+    advice = f"in the cell it is {way!r}" if inside else "write into the notebook's folder"
+    return f"a task cannot see {parent}, a folder of this machine; {advice}"
 
 
 def _option(pattern: str) -> str:
@@ -117,8 +132,8 @@ def own_paths(values: Mapping[str, object], folder: Path) -> list[str]:
     """Remarks on variables that hold a path of this machine in the notebook's folder."""
     remarks: list[str] = []
     for name, value in values.items():
-        if issubclass(type(value), (str, PurePath)) and str(value).startswith(f"{folder}/"):
-            way = str(value)[len(str(folder)) + 1 :]
+        if issubclass(type(value), (str, PurePath)) and f"{value}/".startswith(f"{folder}/"):
+            way = str(value)[len(str(folder)) + 1 :] or "."
             remarks.append(
                 f"`{name}` is a path of this machine, which the cell cannot see; use {way!r} in "
                 f"the cell"
