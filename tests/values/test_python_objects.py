@@ -209,6 +209,7 @@ def test_it_is_as_it_would_be_here(before: str, reads: str, cell: str, after: st
 
 def test_a_traceback_is_formatted_alike() -> None:
     """A trail keeps files, lines, columns and names: the text of the traceback is the same."""
+    shown = None
     try:
         json.loads("{" + "nonsense")
     except ValueError as error:
