@@ -123,7 +123,7 @@ def _leave(gateway: Gateway, views: Sequence[memoryview]) -> list[str] | None:
     finally:
         for name in names:
             with suppress(OSError):
-                Path(folders.incoming, name).unlink(missing_ok=True)
+                Path(f"{folders.incoming}/{name}").unlink(missing_ok=True)
 
 
 def send_again(gateway: Gateway, packed: payload.Packed) -> None:

@@ -86,8 +86,8 @@ def log_in(url: str, page: Page, *, typed: bool = False) -> None:
     if typed or not about.issuer:
         _log_in_with_token(url, page)
         return
-    there = device_login.find(about.issuer, about.client_id)
-    code = device_login.ask(there, about.scope)
+    there = device_login.find(about.issuer, about.client_id or "")
+    code = device_login.ask(there, about.scope or "")
     page.invite(code)
     try:
         tokens = device_login.wait(there, code)

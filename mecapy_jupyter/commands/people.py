@@ -35,7 +35,9 @@ def _list(gateway: Gateway, options: argparse.Namespace) -> None:
 
 
 def _described(one: wire.UserInfo) -> str:
-    where = ", ".join(filter(None, (one.role, clean(one.organisation), "disabled" * one.disabled)))
+    where = ", ".join(
+        filter(None, (one.role, clean(one.organisation or ""), "disabled" * one.disabled))
+    )
     about = "  ".join(filter(None, (clean(one.name), clean(one.email), _written(one))))
     return f"{one.id}  {about}  ({where})"
 
@@ -137,7 +139,7 @@ def _report(gateway: Gateway, options: argparse.Namespace) -> None:
         return print_json(found)
     users = admin_api.monthly_use(gateway, options.month)
     for one in found:
-        print(f"{clean(one.organisation) or '(no organisation)'}  {_used(one)}{_ended(one)}")
+        print(f"{clean(one.organisation or '') or '(no organisation)'}  {_used(one)}{_ended(one)}")
         for user in users:
             if user.organisation == one.organisation:
                 print(f"  {clean(user.user_name or user.user, 40)}  {_used(user)}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from mecapy_jupyter.wire.json_fields import JsonObject
 from mecapy_jupyter.wire.shape import Shape
 
 
@@ -21,24 +22,30 @@ class Limits(Shape):
 
 @dataclass(frozen=True, slots=True)
 class UserInfo(Limits):
+    """`seen_at`: the last new login."""
+
     id: str = ""
     name: str = ""
     email: str = ""
-    organisation: str = ""
+    organisation: str | None = None
     role: str = "user"
     disabled: bool = False
+    created_at: datetime | None = None
     seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class OrganisationInfo(Limits):
-    """`tasks`: how many there ever were, by state. `budget`: euros a day, None: no limit; `euros`:
-    of this month.
+    """`budget`: euros a day (UTC), None: no limit. `resources`: of tasks that ask for none. `users`: who
+    is not deleted. `euros`: of this month, and of them `euros_today`. `tasks`: how many there ever
+    were, by state, those of deleted users too.
     """
 
     id: str = ""
-    users: int = 0
+    name: str = ""
     budget: float | None = None
+    resources: JsonObject | None = None
+    users: int = 0
     euros: float = 0.0
     euros_today: float = 0.0
     tasks: dict[str, int] = field(default_factory=dict[str, int])
@@ -46,11 +53,13 @@ class OrganisationInfo(Limits):
 
 @dataclass(frozen=True, slots=True)
 class MonthlyUse(Shape):
-    """What one user's tasks took in a month."""
+    """What one user's tasks took in a month. `tasks`: attempts that ended; `euros`: for machines.
+    Name and organisation are today's, empty if the user was erased.
+    """
 
     user: str
     user_name: str = ""
-    organisation: str = ""
+    organisation: str | None = None
     cpu_hours: float = 0.0
     tasks: int = 0
     euros: float = 0.0
@@ -58,9 +67,11 @@ class MonthlyUse(Shape):
 
 @dataclass(frozen=True, slots=True)
 class MonthlyReport(Shape):
-    """One organisation's month. `tasks`: attempts; `ended`: tasks by their last state."""
+    """One organisation's month. `tasks`: attempts that ended; `ended`: tasks by their last state;
+    `wait_p50_s`: until the first start, within 1 %.
+    """
 
-    organisation: str = ""
+    organisation: str | None = None
     cpu_hours: float = 0.0
     tasks: int = 0
     euros: float = 0.0
@@ -78,4 +89,8 @@ class TaskOfUser(Shape):
     status: str = ""
     user: str = ""
     user_name: str = ""
+    organisation: str | None = None
+    priority: int = 0
     created_at: datetime | None = None
+    started_at: datetime | None = None
+    completed_at: datetime | None = None

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mecapy_jupyter.wire.json_fields import JsonObject
-from mecapy_jupyter.wire.shape import Shape, write
+from mecapy_jupyter.wire.shape import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,13 @@ class MissingBlobs(Shape):
 @dataclass(frozen=True, slots=True)
 class StoreFolders(Shape):
     """The answer of `GET /blobs/place`: folders of the store that a client on the gateway's own
-    machine reaches without HTTP. Empty: none.
+    machine reaches without HTTP; None: there are none. In `incoming` it leaves files, named by 32
+    random hexadecimal digits, and then asks `POST /blobs/take`; a blob is the file `ab/abcd…` below
+    `blobs`.
     """
 
-    incoming: str = ""
-    blobs: str = ""
-
-    def as_json(self) -> JsonObject:
-        return {name: value or None for name, value in write(self).items()}
+    incoming: str | None = None
+    blobs: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,8 @@ class TakenBlobs(Shape):
 
 @dataclass(frozen=True, slots=True)
 class PartUrls(Shape):
-    """Where the parts of one upload go, each `part_bytes` long. `valid_s`: a PUT must begin within
-    this time.
+    """Where the parts of one upload go: PUT each `part_bytes` bytes to the next of `urls`, without
+    the token, and keep the ETags. `valid_s`: a PUT must begin within this time.
     """
 
     upload: str

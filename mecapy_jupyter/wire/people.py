@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from mecapy_jupyter.wire.json_fields import JsonObject, mapping
-from mecapy_jupyter.wire.shape import OPTIONAL, Shape, read, write
+from mecapy_jupyter.wire.shape import OPTIONAL, Shape
+from mecapy_jupyter.wire.states import QUEUED, RUNNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,10 @@ class Quota(Shape):
 
 @dataclass(frozen=True, slots=True)
 class Me(Shape):
-    """The answer of `GET /me`. `queued` and `running` count my tasks; quotas are by name: queued,
-    running, cpu_hours (this month), bytes. `limits`: the gateway's own, by their settings' names.
-    `webhook_key`: what signs the webhooks of my tasks.
+    """The answer of `GET /me`. `tasks` counts my queued and running ones; quotas are by name:
+    queued, running, bytes; of this month cpu_hours, euros. `limits`: the gateway's, by their
+    settings' names. `weight`: tasks of mine that start for each task of a user of weight 1, while
+    all wait. `webhook_key`: what signs the webhooks of my tasks; empty: this gateway sends none.
     """
 
     owner: str
@@ -31,22 +32,20 @@ class Me(Shape):
     role: str = "user"
     organisation: str | None = None
     scopes: tuple[str, ...] = ()
-    queued: int = 0
-    running: int = 0
+    tasks: dict[str, int] = field(default_factory=dict[str, int])
     limits: dict[str, float] = field(default_factory=dict[str, float])
     weight: float = 1.0
     quotas: dict[str, Quota] = field(default_factory=dict[str, Quota])
     organisation_quotas: dict[str, Quota] | None = field(default=None, metadata=OPTIONAL)
     webhook_key: str = field(default="", metadata=OPTIONAL)
 
-    def as_json(self) -> JsonObject:
-        shown = write(self)
-        counts: JsonObject = {"queued": shown.pop("queued"), "running": shown.pop("running")}
-        return {**shown, "tasks": counts}
+    @property
+    def queued(self) -> int:
+        return self.tasks.get(QUEUED, 0)
 
-    @classmethod
-    def from_json(cls, data: JsonObject) -> Me:
-        return read(cls, data | mapping(data, "tasks"))
+    @property
+    def running(self) -> int:
+        return self.tasks.get(RUNNING, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +83,9 @@ class LoginLink(Shape):
 @dataclass(frozen=True, slots=True)
 class LoginOffer(Shape):
     """The answer of `GET /auth`: the issuer whose tokens are accepted, and as which client to ask
-    it. All empty where the operator hands out a token instead.
+    it. All None where the operator hands out a token instead.
     """
 
-    issuer: str = ""
-    client_id: str = ""
-    scope: str = ""
-
-    def as_json(self) -> JsonObject:
-        return {name: value or None for name, value in write(self).items()}
+    issuer: str | None = None
+    client_id: str | None = None
+    scope: str | None = None

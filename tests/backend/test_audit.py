@@ -17,7 +17,7 @@ LINE = AuditEntry("ada", "submit", "task", "", "request")
 
 
 async def written(db: Any) -> list[str]:
-    return [entry.what for _, entry in await audit.page(db, limit=10)]
+    return [entry.what for entry in await audit.page(db, limit=10)]
 
 
 async def test_a_write_that_has_begun_ends(db: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,8 @@ async def test_what_broken_uploads_leave(tmp_path: Path) -> None:
     store = FileStore(tmp_path)
     place = await store.place("ann")
     assert place
-    old, young = place.incoming / ("0" * 32), place.incoming / ("1" * 32)
+    incoming = Path(place.incoming or "")
+    old, young = incoming / ("0" * 32), incoming / ("1" * 32)
     for path in (old, young):
         path.write_bytes(b"x")
     os.utime(old, (time.time() - 100, time.time() - 100))

@@ -133,7 +133,7 @@ async def test_a_task_of_another_user(
     user = (await users.upsert_identity(db, person)).id
     made = await api_tokens.create(db, user, "page", ["read", "tasks"], None, 10)
     assert made
-    server.says_configured(gateway.url, made[1])
+    server.says_configured(gateway.url, made.token)
     sent: dict[str, Any] = {
         "headers": {"X-Forwarded-User": "local", "X-Mecapy-Token": gateway.token},
         "params": {"owner": "local", "url": gateway.url},

@@ -98,7 +98,7 @@ async def test_an_organisation_without_money(
             waits = (await client.get(f"/tasks/{task_id}")).json()
             assert waits["status"] == "queued"
             assert "the day's budget is spent" in waits["why_there"]
-            lines = [line.what for _, line in await audit.page(db, act="spend", limit=10)]
+            lines = [line.what for line in await audit.page(db, act="spend", limit=10)]
             whole, near = (f"acme: {share} of the day's budget" for share in ("100%", "80%"))
             assert sorted(lines) == [whole, near]
             async with db.connect() as connection:

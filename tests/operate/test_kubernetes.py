@@ -14,7 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from mecapy_backend.api.schemas.machines import ScaleView
+from mecapy_backend.api.routes.machines import ScaleFigures
 from mecapy_backend.fleet import classes
 from mecapy_backend.shared.settings import Settings
 from mecapy_jupyter.shared.version import __version__
@@ -179,7 +179,7 @@ def test_what_keda_reads_is_answered(path: Path, name: str) -> None:
     """
     (trigger,) = objects(path)[0]["spec"]["triggers"]
     asked, place = trigger["metadata"], trigger["metadata"]["valueLocation"].split(".")
-    assert place[0] == name and place[1] in ScaleView.model_fields
+    assert place[0] == name and place[1] in ScaleFigures.__slots__
     service = named("Service", "mecapy-gateway")
     python = re.findall(r"ARG PYTHON=(\S+)", (ROOT / "worker/Dockerfile").read_text())[0]
     namespace = objects(FOLDER / "namespace.yaml")[0]["metadata"]["name"]

@@ -93,7 +93,7 @@ def test_a_block(evil: str) -> None:
 @pytest.mark.parametrize("evil", CORPUS)
 def test_a_status(evil: str) -> None:
     """What `%mecapy` shows of users, workers and tasks."""
-    me = wire.Me(evil, evil, role=evil, organisation=evil, queued=1)
+    me = wire.Me(evil, evil, role=evil, organisation=evil, tasks={"queued": 1})
     workers = [wire.WorkerInfo(evil, slots=1, python=evil)]
     tasks = [wire.TaskStatus(evil, cast("wire.State", evil), evil)]
     harmless(status_html(Overview(evil, evil, me, workers, tasks)))

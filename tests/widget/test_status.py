@@ -22,8 +22,7 @@ STATUS = Overview(
         "ada",
         role="manager",
         organisation="acme",
-        queued=3,
-        running=2,
+        tasks={"queued": 3, "running": 2},
         quotas={
             "cpu_hours": wire.Quota(1.5, 40.0),
             "bytes": wire.Quota(2e6, 3e9),

@@ -61,7 +61,9 @@ SHAPES = [
     wire.CommEvent("comm_open", "m", {"state": {"value": 1}}, ("AAA=",)),
     wire.ProgressEvent(0.5, "half"),
     wire.UsageEvent(99.5, 4_000, 1.5, 3, 10),
-    wire.Me("o", "Ada", "a@b", "manager", "acme", ("read",), 1, 2, {"keep_s": 3.0}, 2.0, QUOTAS),
+    wire.Me(
+        "o", "Ada", "a@b", "manager", "acme", ("read",), {"queued": 1}, {"keep_s": 3.0}, 2.0, QUOTAS
+    ),
     wire.Me("o", organisation="acme", organisation_quotas=QUOTAS),
     wire.TokenInfo("id", "ci", ("read",), AT, AT, None, "secret"),
     wire.LoginOffer("https://issuer", "mecapy", "openid"),

@@ -39,8 +39,8 @@ async def make_token(visit: Visit) -> Response:
         )
     except ValidationError as wrong:
         raise not_understood(wrong.errors()) from None
-    _, token = await tokens.make(visit.services, visit.owner, wanted, by=visit.owner)
-    return await shown(visit, token)
+    made = await tokens.make(visit.services, visit.owner, wanted, by=visit.owner)
+    return await shown(visit, made.token)
 
 
 async def revoke_token(visit: Visit) -> Response:

@@ -26,10 +26,10 @@ async def listed(visit: Visit) -> Response:
     )
     return visit.page(
         "audit.html",
-        lines=[line for _, line in found],
+        lines=found,
         wanted=wanted,
         acts=sorted(set(ACTS.values())),
-        following=urlencode(wanted | {"before": found[-1][0]}) if len(found) == SHOWN else "",
+        following=urlencode(wanted | {"before": found[-1].id}) if len(found) == SHOWN else "",
     )
 
 

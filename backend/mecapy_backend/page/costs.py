@@ -14,7 +14,7 @@ from starlette.responses import Response
 from mecapy_backend.page.door import Visit
 from mecapy_backend.store.people import costs, usage
 from mecapy_backend.store.people.costs import DayBudget
-from mecapy_backend.store.people.usage import MonthlyUsage
+from mecapy_jupyter.wire import MonthlyUse
 
 _MONTH = re.compile(r"2\d{3}-(0[1-9]|1[0-2])")
 
@@ -67,7 +67,7 @@ def chosen(text: str, this_month: date) -> date:
 
 
 def _organisation(
-    name: str, users: Sequence[MonthlyUsage], days: dict[str, DayBudget]
+    name: str, users: Sequence[MonthlyUse], days: dict[str, DayBudget]
 ) -> OrganisationMonth:
     its = [one for one in users if (one.organisation or "") == name]
     return OrganisationMonth(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 
 from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.schemas.people import LoginLinkView
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.page import sessions
 from mecapy_jupyter import wire
@@ -17,7 +17,10 @@ router = APIRouter(tags=["system"])
 
 
 @router.post(
-    "/login-links", status_code=201, response_model=LoginLinkView, summary="A link to the page"
+    "/login-links",
+    status_code=201,
+    response_model=answer(wire.LoginLink),
+    summary="A link to the page",
 )
 async def make(services: WithServices, reader: WithReader) -> Response:
     """The path of the page, with a secret that logs a browser in as you, once and soon. So a

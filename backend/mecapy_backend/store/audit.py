@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -11,18 +11,29 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import all_rows, changed
 from mecapy_backend.store.tables import audit
+from mecapy_jupyter.wire.shape import Shape
 
 _DELETED_AT_ONCE = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(Shape):
+    """`who`: a user's id. `what`: the task, blob, user or organisation; with the status where it
+    was refused. `source`: the address the request came from; `request`: its id in the log.
+    """
+
     who: str
     act: str
-    what: str  # the task, blob, user or organisation; with the status where it was refused
-    source: str  # the address the request came from
-    request: str  # its id in the log
+    what: str
+    source: str
+    request: str
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass(frozen=True, slots=True)
+class AuditLine(AuditEntry):
+    __doc__ = AuditEntry.__doc__
+    id: int = 0
 
 
 async def insert(db: AsyncEngine, entries: Sequence[AuditEntry]) -> None:
@@ -59,11 +70,11 @@ async def page(
     what: str | None = None,
     before: int | None = None,
     limit: int,
-) -> list[tuple[int, AuditEntry]]:
-    """Entries before an id, the newest first, each with its id."""
-    columns = (audit.c.who, audit.c.act, audit.c.what, audit.c.source, audit.c.request, audit.c.at)
-    query = sa.select(audit.c.id, *columns).order_by(audit.c.id.desc()).limit(limit)
+) -> list[AuditLine]:
+    """Entries before an id, the newest first."""
+    columns = [audit.c[one.name] for one in fields(AuditLine)]
+    query = sa.select(*columns).order_by(audit.c.id.desc()).limit(limit)
     for column, value in zip(columns, (who, act, what), strict=False):
         query = query.where(column == value) if value else query
     query = query.where(audit.c.id < before) if before else query
-    return [(entry_id, AuditEntry(*row)) for entry_id, *row in await all_rows(db, query)]
+    return [AuditLine(*row) for row in await all_rows(db, query)]

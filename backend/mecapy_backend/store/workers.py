@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
@@ -14,25 +14,21 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.store.database import all_rows, changed, first
 from mecapy_backend.store.tables import workers
 from mecapy_jupyter.shared import version
-from mecapy_jupyter.wire import (
-    WORKER_LIVES_S,
-    Distribution,
-    JsonObject,
-    WorkerInfo,
-)
+from mecapy_jupyter.wire import WORKER_LIVES_S, Distribution, JsonObject, WorkerInfo
+from mecapy_jupyter.wire.shape import Shape, write
 
 _w = workers.c
 _now = sa.func.now()
 
 
 @dataclass(frozen=True, slots=True)
-class LiveWorker:
-    """`row_info`: what the worker says of itself, as it wrote it; a newer one may say more than
-    `WorkerInfo` knows.
+class LiveWorker(Shape):
+    """`info`: what the worker says of itself, as it wrote it; a newer one may say more than
+    `WorkerInfo` knows. `draining`: it ends what it runs and takes no more tasks.
     """
 
     id: str
-    row_info: JsonObject
+    row_info: JsonObject = field(metadata={"key": "info"})
     started_at: datetime
     seen_at: datetime
     draining: bool = False
@@ -47,14 +43,7 @@ class LiveWorker:
         return version.minor(self.info.python) if self.info.python else ""
 
     def as_json(self) -> JsonObject:
-        return {
-            "id": self.id,
-            "python": self.python,
-            "info": self.row_info,
-            "started_at": self.started_at.isoformat(),
-            "seen_at": self.seen_at.isoformat(),
-            "draining": self.draining,
-        }
+        return write(self) | {"python": self.python}
 
 
 _ROW = (_w.id, _w.info, _w.started_at, _w.seen_at, _w.draining)

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.schemas.people import AuditView
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.store import audit
-from mecapy_jupyter.wire import Json
+from mecapy_backend.store.audit import AuditLine
+from mecapy_jupyter.wire.shape import Shape
 
 router = APIRouter(tags=["admin"])
+
+
+@dataclass(frozen=True, slots=True)
+class AuditPage(Shape):
+    """`next`: given as `before`, it gets the next page."""
+
+    lines: tuple[AuditLine, ...] = ()
+    next: int | None = None
+
+
 _Text = Annotated[str | None, Query(max_length=200)]
 
 
-@router.get("/audit", response_model=AuditView, summary="Who did what, newest first")
+@router.get("/audit", response_model=answer(AuditPage), summary="Who did what, newest first")
 async def page(
     services: WithServices,
     who: _Text = None,
@@ -31,9 +42,7 @@ async def page(
     """`what`: the id of a task, blob or user. Lines of the last second may still be on the way."""
     wanted = {"who": who, "act": act, "what": what}
     if any(value and "\0" in value for value in wanted.values()):
-        return json({"lines": [], "next": None})
+        return json(AuditPage().as_json())
     found = await audit.page(services.db, before=before, limit=limit, **wanted)
-    lines: list[Json] = [
-        {"id": entry_id, **asdict(entry), "at": entry.at.isoformat()} for entry_id, entry in found
-    ]
-    return json({"lines": lines, "next": found[-1][0] if len(found) == limit else None})
+    following = found[-1].id if len(found) == limit else None
+    return json(AuditPage(tuple(found), following).as_json())

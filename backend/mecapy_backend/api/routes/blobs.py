@@ -14,17 +14,13 @@ from mecapy_backend.api.auth import Owner, is_local
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving, room_for_upload
 from mecapy_backend.api.problems import Problem, no_such_blob, store_unavailable
-from mecapy_backend.api.schemas.blobs import (
-    MissingBody,
-    MissingView,
-    PlaceView,
-    TakeBody,
-    TakenView,
-)
+from mecapy_backend.api.schemas.answers import answer
+from mecapy_backend.api.schemas.blobs import MissingBody, TakeBody
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.blobs import blob_rows, reservations
 from mecapy_backend.store.blobs.blob_types import BadName, NotAFile, TooLong, WrongDigest
 from mecapy_backend.store.blobs.reservations import DIRECT_UPLOAD_S
+from mecapy_jupyter import wire
 
 router = APIRouter(tags=["blobs"])
 _BYTES = {
@@ -37,7 +33,7 @@ _BYTES = {
 
 @router.post(
     "/blobs/missing",
-    response_model=MissingView,
+    response_model=answer(wire.MissingBlobs),
     openapi_extra=request_body.described(MissingBody),
     summary="Which blobs to upload",
 )
@@ -65,7 +61,7 @@ async def missing(request: Request, services: WithServices, owner: Owner) -> Res
         await reservations.reserve(
             services.db, owner, requested, services.settings, DIRECT_UPLOAD_S if direct else 0
         )
-    answer = list[dict[str, str]]()
+    urls = list[wire.MissingBlob]()
     for digest, size in wanted.items():
         if digest in stored:
             continue
@@ -75,29 +71,26 @@ async def missing(request: Request, services: WithServices, owner: Owner) -> Res
             services.db, services.blobs, owner, digest, size, reserving(services, owner)
         ):
             continue
-        answer.append({"digest": digest, "url": url or f"/blobs/{digest}"})
-    return json({"missing": answer})
+        urls.append(wire.MissingBlob(digest, url or f"/blobs/{digest}"))
+    return json(wire.MissingBlobs(tuple(urls)).as_json())
 
 
 @router.get(
-    "/blobs/place", response_model=PlaceView, summary="Where to leave blobs on this machine's disk"
+    "/blobs/place",
+    response_model=answer(wire.StoreFolders),
+    summary="Where to leave blobs on this machine's disk",
 )
 async def place(request: Request, services: WithServices, owner: Owner) -> Response:
     """For clients on the gateway's own machine: folders they may reach without HTTP. Null for all
     others.
     """
     found = await services.blobs.place(owner) if is_local(request) else None
-    return json(
-        {
-            "incoming": str(found.incoming) if found else None,
-            "blobs": str(found.blobs) if found else None,
-        }
-    )
+    return json((found or wire.StoreFolders()).as_json())
 
 
 @router.post(
     "/blobs/take",
-    response_model=TakenView,
+    response_model=answer(wire.TakenBlobs),
     openapi_extra=request_body.described(TakeBody),
     summary="Take over files left in that place",
 )
@@ -106,10 +99,11 @@ async def take(request: Request, services: WithServices, owner: Owner) -> Respon
     order.
     """
     limit = services.settings.max_blob_bytes
-    taken = list[tuple[str, int]]()
+    taken = list[wire.BlobSize]()
     for name in (await services.bodies.read(request, TakeBody)).files:
         try:
-            taken.append(await services.blobs.take(owner, name, limit, reserving(services, owner)))
+            found = await services.blobs.take(owner, name, limit, reserving(services, owner))
+            taken.append(wire.BlobSize(*found))
         except TooLong as large:
             raise Problem(
                 413,
@@ -124,7 +118,7 @@ async def take(request: Request, services: WithServices, owner: Owner) -> Respon
             raise Problem(422, "no-file", f"{wrong}; PUT the bytes instead") from None
         except OSError as wrong:
             raise store_unavailable(wrong) from None
-    return json({"taken": [{"digest": digest, "size": size} for digest, size in taken]})
+    return json(wire.TakenBlobs(tuple(taken)).as_json())
 
 
 @router.put("/blobs/{digest}", status_code=204, openapi_extra=_BYTES, summary="Upload a blob")

@@ -10,7 +10,7 @@ from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.request_body import BodyReader
 from mecapy_backend.api.routes.tasks import Mine
-from mecapy_backend.api.schemas.comms import CommsBody, CommsView
+from mecapy_backend.api.schemas.tasks import CommsBody
 from mecapy_backend.api.services import WithServices
 from mecapy_jupyter import wire
 
@@ -20,7 +20,7 @@ _bodies = BodyReader(wire.COMMS_BYTES, "give a cell's widgets less, and put file
 
 @router.post(
     "/tasks/{task_id}/comms",
-    response_model=CommsView,
+    response_model=dict[str, int],
     summary="Move a running cell's widgets",
     openapi_extra=request_body.described(CommsBody),
 )

@@ -10,7 +10,8 @@ from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.routes.tasks import Mine
-from mecapy_backend.api.schemas.extension import ExtendBody, ExtendView
+from mecapy_backend.api.schemas.answers import answer
+from mecapy_backend.api.schemas.tasks import ExtendBody
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.store import tasks
 from mecapy_jupyter import wire
@@ -22,7 +23,7 @@ _log = structlog.get_logger()
 
 @router.post(
     "/tasks/{task_id}/extend",
-    response_model=ExtendView,
+    response_model=answer(wire.TaskLimit),
     summary="Let a task run longer",
     openapi_extra=request_body.described(ExtendBody),
 )

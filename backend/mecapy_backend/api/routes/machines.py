@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import structlog
@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from mecapy_backend.api.auth import BearerToken
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.schemas.machines import CredentialsView, MachinesView, ScaleView
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.fleet import classes, credentials
 from mecapy_backend.fleet.classes import MachineClass
@@ -25,6 +25,7 @@ from mecapy_backend.store.machines import ClassLoad
 from mecapy_backend.store.people import costs
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import ClassInfo, JsonObject, MachineInfo, MachinesInfo
+from mecapy_jupyter.wire.shape import Shape
 
 router = APIRouter(tags=["system"])
 _log = structlog.get_logger()
@@ -33,7 +34,7 @@ Python = Annotated[str, Query(pattern=r"^(3\.\d{1,2})?$", description="minor ver
 Why = Annotated[str, Query(max_length=300, pattern=r"^[^\x00]+$")]
 
 
-@router.get("/machines", response_model=MachinesView, summary="Classes of machines")
+@router.get("/machines", response_model=answer(MachinesInfo), summary="Classes of machines")
 async def listed(services: WithServices) -> Response:
     """What a task may ask for (`resources`), what is free, what it costs, and the machines that
     `mecapy fleet` runs.
@@ -67,7 +68,7 @@ async def fleet_of(services: Services) -> MachinesInfo:
 
 @router.post(
     "/machines/credentials",
-    response_model=CredentialsView,
+    response_model=dict[str, dict[str, str]],
     openapi_extra={"security": [{}]},
     summary="A new machine's credentials",
 )
@@ -107,7 +108,23 @@ async def failed(services: WithServices, token: BearerToken, why: Why) -> Respon
     return Response(status_code=204)
 
 
-@router.get("/system/scale", response_model=dict[str, ScaleView], summary="How many workers")
+@dataclass(frozen=True, slots=True)
+class ScaleFigures(Shape):
+    """Of one class: tasks that may start and wait; their work, in seconds of one slot; tasks that
+    run; live workers that take tasks, and how many there should be.
+    """
+
+    queued: int
+    queued_s: float
+    oldest_wait_s: float
+    running: int
+    workers: int
+    wanted: int
+
+
+@router.get(
+    "/system/scale", response_model=answer(dict[str, ScaleFigures]), summary="How many workers"
+)
 async def scale(services: WithServices, python: Python = "") -> Response:
     """By class: what waits, what runs, and how many workers there should be by the policy of
     `mecapy fleet`. KEDA's `metrics-api` reads `pool.wanted`. `python`: only what workers with this
@@ -118,7 +135,7 @@ async def scale(services: WithServices, python: Python = "") -> Response:
     running = await machines.running_by_worker(services.db)
     found = await workers.list_live(services.db)
     live = [one for one in found if not one.draining and python in ("", one.python)]
-    answer: JsonObject = {}
+    figures: JsonObject = {}
     for kind in services.placements.file.classes:
         own = [
             Machine(one.id, wire.SERVING, running.get(one.id, 0))
@@ -130,15 +147,15 @@ async def scale(services: WithServices, python: Python = "") -> Response:
             kind.min, kind.max or _ANY_NUMBER, kind.slots, own, load.queued, load.queued_s,
             load.oldest_wait_s,
         )  # fmt: skip
-        answer[kind.name] = {
-            "queued": load.queued,
-            "queued_s": round(load.queued_s, 1),
-            "oldest_wait_s": round(load.oldest_wait_s, 1),
-            "running": sum(one.running for one in own),
-            "workers": len(own),
-            "wanted": desired(view, POLICY).wanted,
-        }
-    return json(answer)
+        figures[kind.name] = ScaleFigures(
+            load.queued,
+            round(load.queued_s, 1),
+            round(load.oldest_wait_s, 1),
+            sum(one.running for one in own),
+            len(own),
+            desired(view, POLICY).wanted,
+        ).as_json()
+    return json(figures)
 
 
 def _no_machine() -> Problem:

@@ -8,7 +8,7 @@ from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.routes.submission import check_notify
 from mecapy_backend.api.routes.tasks import Mine
-from mecapy_backend.api.schemas.notices import NotifyBody
+from mecapy_backend.api.schemas.tasks import NotifyBody
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.tasks import notices
 

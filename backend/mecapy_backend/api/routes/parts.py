@@ -6,8 +6,6 @@ up. No byte passes here.
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from fastapi import APIRouter, Request, Response
 
 from mecapy_backend.api import request_body
@@ -15,11 +13,13 @@ from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.schemas.blobs import PartsBody, PartsDoneBody, PartsView
+from mecapy_backend.api.schemas.answers import answer
+from mecapy_backend.api.schemas.blobs import PartsBody, PartsDoneBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store.blobs import blob_rows, reservations
 from mecapy_backend.store.blobs.blob_types import upload_key
 from mecapy_backend.store.blobs.reservations import NoRoom
+from mecapy_jupyter import wire
 
 router = APIRouter(tags=["blobs"])
 
@@ -27,7 +27,7 @@ router = APIRouter(tags=["blobs"])
 @router.post(
     "/blobs/{digest}/parts",
     status_code=201,
-    response_model=PartsView,
+    response_model=answer(wire.PartUrls),
     openapi_extra=request_body.described(PartsBody),
     summary="Upload in parts",
 )
@@ -57,7 +57,7 @@ async def begin(request: Request, services: WithServices, owner: Owner, digest: 
             "this object store takes no parts; PUT the bytes to the URL that POST /blobs/missing "
             "gave",
         )
-    return json(asdict(parts), 201)
+    return json(parts.as_json(), 201)
 
 
 @router.post(

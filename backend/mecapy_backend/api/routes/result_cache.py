@@ -10,16 +10,17 @@ from fastapi import APIRouter, Query, Response
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.routes.tasks import Mine
-from mecapy_backend.api.schemas.result_cache import CacheListView, ClearedView
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store import result_cache
+from mecapy_jupyter import wire
 
 router = APIRouter(tags=["cache"])
 _log = structlog.get_logger()
 _KEY = "^[0-9a-f]{0,64}$"
 
 
-@router.get("/cache", response_model=CacheListView, summary="List my kept results")
+@router.get("/cache", response_model=answer(wire.CacheList), summary="List my kept results")
 async def look(
     services: WithServices,
     owner: Owner,
@@ -34,13 +35,13 @@ async def look(
     return json(found.as_json())
 
 
-@router.delete("/cache", response_model=ClearedView, summary="Clear my cache of results")
+@router.delete("/cache", response_model=dict[str, int], summary="Clear my cache of results")
 async def clear(services: WithServices, owner: Owner) -> Response:
     """The tasks and their results stay."""
     return await _cleared(services, owner)
 
 
-@router.delete("/cache/{task_id}", response_model=ClearedView, summary="Clear one result")
+@router.delete("/cache/{task_id}", response_model=dict[str, int], summary="Clear one result")
 async def clear_one(services: WithServices, owner: Owner, task: Mine) -> Response:
     return await _cleared(services, owner, task.id)
 

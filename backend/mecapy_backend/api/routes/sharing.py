@@ -16,19 +16,20 @@ from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.permissions import Caller
 from mecapy_backend.api.problems import Problem, no_such_task
 from mecapy_backend.api.routes.tasks import Mine, task_of
-from mecapy_backend.api.schemas.tasks import SharedView, TaskView
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.api.task_view import attempts_of, status_of
 from mecapy_backend.store import tasks
+from mecapy_jupyter import wire
 
 router = APIRouter(tags=["tasks"])
 _log = structlog.get_logger()
 
 
-@router.post("/tasks/{task_id}/share", response_model=SharedView, summary="Share a task")
+@router.post("/tasks/{task_id}/share", response_model=dict[str, str], summary="Share a task")
 async def share(services: WithServices, asker: Asker, task: Mine) -> Response:
-    """Members of my organisation may look at it: code, output, error, and the result where that is
-    JSON. 409 where I have no organisation.
+    """Members of my organisation may look at it, at `path`: code, output, error, and the result
+    where that is JSON. 409 where I have no organisation.
     """
     await set_shared(services, asker, task, shared=True)
     return json({"task_id": task.id, "path": f"/page/shared/{task.id}"})
@@ -40,7 +41,11 @@ async def unshare(services: WithServices, asker: Asker, task: Mine) -> Response:
     return Response(status_code=204)
 
 
-@router.get("/shared/{task_id}", response_model=TaskView, summary="Look at a colleague's task")
+@router.get(
+    "/shared/{task_id}",
+    response_model=answer(wire.TaskStatus),
+    summary="Look at a colleague's task",
+)
 async def look(services: WithServices, asker: Asker, task_id: str) -> Response:
     """One that its owner shares with my organisation."""
     _, task = await shared_task(services, asker, task_id)

@@ -17,7 +17,8 @@ from mecapy_backend.api.limits.allowance import Admission
 from mecapy_backend.api.limits.blob_quota import reserving
 from mecapy_backend.api.problems import Problem, no_connection_free, unavailable
 from mecapy_backend.api.refusals import as_problems
-from mecapy_backend.api.schemas.tasks import SubmittedView, TaskBody
+from mecapy_backend.api.schemas.answers import answer
+from mecapy_backend.api.schemas.tasks import TaskBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.notices import targets
 from mecapy_backend.shared import telemetry
@@ -69,7 +70,7 @@ _Stored = tuple[Admission | None, tasks.Submitted]
 @router.post(
     "/tasks",
     status_code=201,
-    response_model=SubmittedView,
+    response_model=answer(wire.QueuedEvent, status=wire.State, of=None, eta_s=None),
     openapi_extra=request_body.described(TaskBody),
     summary="Submit a task",
 )

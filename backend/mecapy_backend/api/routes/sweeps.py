@@ -14,19 +14,21 @@ from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.routes.tasks import aware
-from mecapy_backend.api.schemas.sweeps import SweepBody, SweepListView, SweepView
+from mecapy_backend.api.schemas.answers import answer
+from mecapy_backend.api.schemas.sweeps import SweepBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store import sweeps
 from mecapy_jupyter import wire
 
 router = APIRouter(tags=["sweeps"])
+_SHOWN = answer(wire.SweepStatus)
 _log = structlog.get_logger()
 Name = Annotated[str, InPath(max_length=200, pattern=r"^[^\x00]*$")]
 
 
 @router.post(
     "/sweeps",
-    response_model=SweepView,
+    response_model=_SHOWN,
     openapi_extra=request_body.described(SweepBody),
     summary="Begin a sweep, or begin one again with other points",
 )
@@ -40,13 +42,13 @@ async def begin(request: Request, services: WithServices, owner: Owner) -> Respo
     return json((await found(services, owner, body.name)).as_json())
 
 
-@router.get("/sweeps", response_model=SweepListView, summary="List my sweeps")
+@router.get("/sweeps", response_model=answer(wire.SweepList), summary="List my sweeps")
 async def page(services: WithServices, owner: Owner) -> Response:
     """The one that changed last first, at most 1,000, without points and tasks."""
     return json(wire.SweepList(tuple(await sweeps.of_owner(services.db, owner))).as_json())
 
 
-@router.get("/sweeps/{name}", response_model=SweepView, summary="Look at a sweep")
+@router.get("/sweeps/{name}", response_model=_SHOWN, summary="Look at a sweep")
 async def look(
     services: WithServices,
     owner: Owner,
@@ -61,19 +63,19 @@ async def look(
     return json((await found(services, owner, name, aware(since))).as_json())
 
 
-@router.post("/sweeps/{name}/pause", response_model=SweepView, summary="Pause a sweep")
+@router.post("/sweeps/{name}/pause", response_model=_SHOWN, summary="Pause a sweep")
 async def pause(services: WithServices, owner: Owner, name: Name) -> Response:
     """Its queued tasks are cancelled; what runs goes on."""
     return await _after(services, owner, name, "paused")
 
 
-@router.post("/sweeps/{name}/resume", response_model=SweepView, summary="Resume a paused sweep")
+@router.post("/sweeps/{name}/resume", response_model=_SHOWN, summary="Resume a paused sweep")
 async def resume(services: WithServices, owner: Owner, name: Name) -> Response:
     """A client that waits for it submits what was cancelled again."""
     return await _after(services, owner, name, "running")
 
 
-@router.post("/sweeps/{name}/cancel", response_model=SweepView, summary="Cancel a sweep")
+@router.post("/sweeps/{name}/cancel", response_model=_SHOWN, summary="Cancel a sweep")
 async def cancel(services: WithServices, owner: Owner, name: Name) -> Response:
     """All its tasks that have not ended; results that there are stay."""
     return await _after(services, owner, name, "cancelled")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from mecapy_backend.api import request_body
@@ -16,14 +16,8 @@ from mecapy_backend.api.exposition import exposition
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.openapi import OpenApiExtra, OpenApiResponses
 from mecapy_backend.api.problems import Problem
-from mecapy_backend.api.schemas.people import MeView
-from mecapy_backend.api.schemas.system import (
-    AuthView,
-    PackagesView,
-    PythonAsked,
-    WorkerBody,
-    WorkerView,
-)
+from mecapy_backend.api.schemas.answers import answer
+from mecapy_backend.api.schemas.common import Request as RequestBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.notices import webhook
 from mecapy_backend.shared.health_gauges import CONTENT_TYPE
@@ -37,37 +31,44 @@ from mecapy_jupyter.wire import JsonObject
 router = APIRouter(tags=["system"])
 _log = structlog.get_logger()
 WorkerId = Annotated[str, Path(max_length=300, pattern=r"^[^\x00]*$")]
+PythonAsked = Annotated[
+    str, Query(pattern=r"^(3\.\d{1,2})?$", description='"major.minor"; empty: any')
+]
 _OPEN: OpenApiExtra = {"security": [{}]}  # as OpenAPI says "also without a token"
 _NOT_READY: OpenApiResponses = {
     503: {"description": "It cannot", "content": {"application/json": {}}}
 }
 
 
-@router.get("/auth", response_model=AuthView, openapi_extra=_OPEN, summary="Where to log in")
+@router.get(
+    "/auth", response_model=answer(wire.LoginOffer), openapi_extra=_OPEN, summary="Where to log in"
+)
 async def where_to_log_in(services: WithServices) -> Response:
     """The OpenID Connect issuer whose tokens are accepted here, and as which client to ask it.
     `issuer` is null where a token is handed out by the operator instead.
     """
     settings = services.settings
-    if not settings.oidc_issuer:
-        return json({"issuer": None, "client_id": None, "scope": None})
-    return json(
-        {
-            "issuer": settings.oidc_issuer,
-            "client_id": settings.oidc_clients[0],
-            "scope": settings.oidc_scope,
-        }
-    )
+    offer = wire.LoginOffer()
+    if settings.oidc_issuer:
+        offer = wire.LoginOffer(settings.oidc_issuer, settings.oidc_clients[0], settings.oidc_scope)
+    return json(offer.as_json())
 
 
-@router.get("/workers", response_model=list[WorkerView], summary="Live workers")
+_WORKER = answer(workers.LiveWorker, python=str)
+
+
+class WorkerBody(RequestBody):
+    draining: bool
+
+
+@router.get("/workers", response_model=list[_WORKER], summary="Live workers")
 async def who_works(services: WithServices) -> Response:
     return json([worker.as_json() for worker in await workers.list_live(services.db)])
 
 
 @router.patch(
     "/workers/{worker_id}",
-    response_model=WorkerView,
+    response_model=_WORKER,
     openapi_extra=request_body.described(WorkerBody),
     summary="Drain a worker",
 )
@@ -94,10 +95,14 @@ async def set_draining(
     return found
 
 
-@router.get("/workers/packages", response_model=PackagesView, summary="What a task can import")
+_PACKAGES = answer(wire.InstalledPackages, packages=dict[str, list[str]])
+
+
+@router.get("/workers/packages", response_model=_PACKAGES, summary="What a task can import")
 async def packages(services: WithServices, python: PythonAsked = "") -> Response:
     """What all living workers have, or all those with one Python version, and how much of a
-    notebook's folder may go to them by itself. `python` of the answer: the versions there are.
+    notebook's folder may go to them by itself. `python` of the answer: the versions there are;
+    `packages`: module → distribution, then its version (several where workers differ).
     """
     found = await workers.common_packages(services.db, python)
     pythons = tuple(await workers.pythons(services.db))
@@ -108,7 +113,7 @@ async def packages(services: WithServices, python: PythonAsked = "") -> Response
     return json(there.as_json())
 
 
-@router.get("/me", response_model=MeView, summary="My user, role and quotas")
+@router.get("/me", response_model=answer(wire.Me), summary="My user, role and quotas")
 async def me(services: WithServices, asker: Asker) -> Response:
     settings = services.settings
     limits = {
@@ -126,8 +131,9 @@ async def me(services: WithServices, asker: Asker) -> Response:
             role=asker.role,
             organisation=asker.organisation,
             scopes=tuple(sorted(asker.scopes)),
-            queued=int(status.of_owner["queued"].used),
-            running=int(status.of_owner["running"].used),
+            tasks={
+                state: int(status.of_owner[state].used) for state in (wire.QUEUED, wire.RUNNING)
+            },
             limits=limits | {"keep_s": settings.keep_s},
             weight=status.share.weight,
             quotas=_quotas(status.of_owner),

@@ -16,8 +16,9 @@ from mecapy_backend.api.audit import audited
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.problems import Problem, no_such_task
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import State
-from mecapy_backend.api.schemas.tasks import CancelView, PageView, ResultView, TaskBody, TaskView
+from mecapy_backend.api.schemas.tasks import TaskBody
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.api.task_view import attempts_of, iso, status_of
 from mecapy_backend.store import tasks
@@ -45,7 +46,7 @@ async def task_of(services: WithServices, owner: Owner, task_id: str) -> tasks.T
 Mine = Annotated[tasks.TaskRow, Depends(task_of)]
 
 
-@router.get("/tasks", response_model=PageView, summary="List my tasks, newest first")
+@router.get("/tasks", response_model=answer(wire.TaskPage), summary="List my tasks, newest first")
 async def page(
     services: WithServices,
     owner: Owner,
@@ -77,7 +78,7 @@ async def page(
     return json(wire.TaskPage(statuses, following).as_json())
 
 
-@router.get("/tasks/{task_id}", response_model=TaskView, summary="Look at a task")
+@router.get("/tasks/{task_id}", response_model=answer(wire.TaskStatus), summary="Look at a task")
 async def look(services: WithServices, owner: Owner, task: Mine) -> Response:
     audited().nothing_read = not task.final  # waiting for a result is not recorded in the audit
     status = status_of(task, services.settings.keep_s)
@@ -97,7 +98,10 @@ async def submitted(services: WithServices, owner: Owner, task: Mine) -> Respons
     return json(await tasks.request(services.db, owner, task.id))
 
 
-@router.get("/tasks/{task_id}/result", response_model=ResultView, summary="The result of a task")
+RESULT = answer(wire.Outcome, task_id=str, status=State, state=None, stopped_s=None)
+
+
+@router.get("/tasks/{task_id}/result", response_model=RESULT, summary="The result of a task")
 async def result(task: Mine) -> Response:
     """409 while the task is not final. `result` is plain JSON; `payload` is what Python clients
     open.
@@ -117,7 +121,7 @@ async def result(task: Mine) -> Response:
     )
 
 
-@router.post("/tasks/{task_id}/cancel", response_model=CancelView, summary="Stop a task")
+@router.post("/tasks/{task_id}/cancel", response_model=dict[str, str], summary="Stop a task")
 async def cancel(
     services: WithServices,
     owner: Owner,
@@ -128,7 +132,7 @@ async def cancel(
     ] = False,
 ) -> Response:
     """A waiting task is cancelled at once, a running one within a second; a final one stays as it
-    is.
+    is. `status` is `running` while the worker is asked to stop it; the final event follows.
     """
     if descendants:
         below = await tasks.cancel_below(services.db, owner, task.id)

@@ -14,22 +14,23 @@ from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Asker, Owner
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem, no_such_user
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import UserId
-from mecapy_backend.api.schemas.people import ApiTokenView, NewTokenBody, NewTokenView
+from mecapy_backend.api.schemas.people import NewTokenBody
 from mecapy_backend.api.services import Services, WithServices
-from mecapy_backend.api.task_view import iso
 from mecapy_backend.store.people import api_tokens, users
-from mecapy_jupyter.wire import JsonObject
+from mecapy_jupyter import wire
 
 router = APIRouter(tags=["tokens"])
 _log = structlog.get_logger()
 _MOST = 100
+_TOKEN, _TOKENS = answer(wire.TokenInfo), answer(list[wire.TokenInfo])
 
 
 @router.post(
     "/tokens",
     status_code=201,
-    response_model=NewTokenView,
+    response_model=_TOKEN,
     openapi_extra=request_body.described(NewTokenBody),
     summary="Make a token",
 )
@@ -43,7 +44,7 @@ async def create(request: Request, services: WithServices, owner: Owner) -> Resp
 @router.post(
     "/users/{user_id}/tokens",
     status_code=201,
-    response_model=NewTokenView,
+    response_model=_TOKEN,
     openapi_extra=request_body.described(NewTokenBody),
     summary="Create a token for a user without an identity provider",
 )
@@ -64,13 +65,10 @@ async def create_for(
 
 async def _create(request: Request, services: Services, owner: str, *, by: str) -> Response:
     wanted = await services.bodies.read(request, NewTokenBody)
-    about, token = await make(services, owner, wanted, by=by)
-    return json(_view(about) | {"token": token}, 201)
+    return json((await make(services, owner, wanted, by=by)).as_json(), 201)
 
 
-async def make(
-    services: Services, owner: str, wanted: NewTokenBody, *, by: str
-) -> tuple[api_tokens.ApiToken, str]:
+async def make(services: Services, owner: str, wanted: NewTokenBody, *, by: str) -> wire.TokenInfo:
     """Raises Problem 409."""
     expires_at = None if wanted.days is None else datetime.now(UTC) + timedelta(days=wanted.days)
     made = await api_tokens.create(
@@ -82,20 +80,22 @@ async def make(
             "too-many-tokens",
             f"there are {_MOST} tokens, as many as allowed; revoke some (DELETE /tokens/…)",
         )
-    _log.info("token made", owner=owner, by=by, token_id=made[0].id, scopes=made[0].scopes)
+    _log.info("token made", owner=owner, by=by, token_id=made.id, scopes=made.scopes)
     return made
 
 
-@router.get("/tokens", response_model=list[ApiTokenView], summary="My tokens")
+@router.get("/tokens", response_model=_TOKENS, summary="My tokens")
 async def listed(services: WithServices, owner: Owner) -> Response:
-    return json([_view(token) for token in await api_tokens.list_valid(services.db, owner)])
+    return await _listed(services, owner)
 
 
-@router.get(
-    "/users/{user_id}/tokens", response_model=list[ApiTokenView], summary="Tokens of a user"
-)
+@router.get("/users/{user_id}/tokens", response_model=_TOKENS, summary="Tokens of a user")
 async def listed_of(services: WithServices, user_id: UserId) -> Response:
-    return json([_view(token) for token in await api_tokens.list_valid(services.db, user_id)])
+    return await _listed(services, user_id)
+
+
+async def _listed(services: Services, owner: str) -> Response:
+    return json([one.as_json() for one in await api_tokens.list_valid(services.db, owner)])
 
 
 @router.delete("/tokens/{token_id}", status_code=204, summary="Revoke a token")
@@ -128,14 +128,3 @@ async def _revoke(services: Services, owner: str, token_id: str, *, by: str) -> 
     services.callers.forget(owner)
     _log.info("token revoked", owner=owner, by=by, token_id=token_id)
     return Response(status_code=204)
-
-
-def _view(token: api_tokens.ApiToken) -> JsonObject:
-    return {
-        "id": token.id,
-        "name": token.name,
-        "scopes": [*token.scopes],
-        "created_at": iso(token.created_at),
-        "expires_at": iso(token.expires_at),
-        "used_at": iso(token.used_at),
-    }

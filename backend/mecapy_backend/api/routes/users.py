@@ -7,9 +7,8 @@ What is seen of a task is its name, state and times: never its code, inputs, res
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import structlog
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -19,25 +18,15 @@ from mecapy_backend.api.auth import Asker
 from mecapy_backend.api.callers import LOCAL
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem, no_such_user
+from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import State, UserId
-from mecapy_backend.api.schemas.people import (
-    NewUserBody,
-    OrganisationBody,
-    OrganisationView,
-    OverviewView,
-    ReportView,
-    UsageView,
-    UserBody,
-    UserView,
-)
+from mecapy_backend.api.schemas.people import NewUserBody, OrganisationBody, UserBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store.people import deletion, usage, users
-from mecapy_backend.store.people.usage import MonthlyEnds, MonthlyUsage
+from mecapy_backend.store.people.usage import MonthlyEnds
 from mecapy_backend.store.tasks import overview, user_tasks
-from mecapy_jupyter.wire import Json, JsonObject
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from mecapy_jupyter import wire
+from mecapy_jupyter.wire import Json
 
 router = APIRouter(tags=["users"])
 _log = structlog.get_logger()
@@ -45,7 +34,7 @@ _TEXT = r"^[^\x00]*$"  # PostgreSQL stores no NUL, and asking for one fails
 OrganisationId = Annotated[str, Path(max_length=200, pattern=_TEXT)]
 
 
-@router.get("/users", response_model=list[UserView], summary="Users that I may see")
+@router.get("/users", response_model=answer(list[wire.UserInfo]), summary="Users that I may see")
 async def listed(
     services: WithServices,
     asker: Asker,
@@ -56,15 +45,14 @@ async def listed(
     limit: Annotated[int, Query(ge=1, le=1000)] = 1000,
 ) -> Response:
     """A manager's organisation, an admin's everybody; by id."""
-    return json(
-        [_as_json(user) for user in await users.list_users(services.db, asker.sees, after, limit)]
-    )
+    found = await users.list_users(services.db, asker.sees, after, limit)
+    return json([one.as_json() for one in found])
 
 
 @router.post(
     "/users",
     status_code=201,
-    response_model=UserView,
+    response_model=answer(wire.UserInfo),
     openapi_extra=request_body.described(NewUserBody),
     summary="Create a user without an identity provider",
 )
@@ -81,12 +69,12 @@ async def add(request: Request, services: WithServices, asker: Asker) -> Respons
             f"there is a user {wanted.name[:40]!r} already; GET /users lists them",
         )
     _log.info("user made", owner=made.id, by=asker.owner, role=made.role)
-    return json(_as_json(made), 201)
+    return json(made.as_json(), 201)
 
 
 @router.get(
     "/users/tasks",
-    response_model=list[OverviewView],
+    response_model=answer(list[wire.TaskOfUser]),
     summary="Tasks of the users that I may see, newest first",
 )
 async def tasks_of_users(
@@ -105,12 +93,12 @@ async def tasks_of_users(
     found = await overview.page(
         services.db, asker.sees, user=user, state=state, before=before, limit=limit
     )
-    return json([_as_json(task) for task in found])
+    return json([task.as_json() for task in found])
 
 
 @router.patch(
     "/users/{user_id}",
-    response_model=UserView,
+    response_model=answer(wire.UserInfo),
     openapi_extra=request_body.described(UserBody),
     summary="Disable or limit a user",
 )
@@ -122,12 +110,12 @@ async def change(
     """
     wanted = (await services.bodies.read(request, UserBody)).model_dump(exclude_unset=True)
     found = await change_user(services, asker.owner, user_id, wanted)
-    return json(_as_json(found))
+    return json(found.as_json())
 
 
 async def change_user(
     services: Services, by: str, user_id: str, wanted: Mapping[str, Json]
-) -> users.UserRecord:
+) -> wire.UserInfo:
     """Raises Problem 404, 409."""
     if wanted.get("disabled"):
         _not_oneself(by, user_id)
@@ -157,11 +145,14 @@ async def delete(services: WithServices, asker: Asker, user_id: UserId) -> Respo
 
 
 @router.get(
-    "/organisations", response_model=list[OrganisationView], summary="Organisations that I may see"
+    "/organisations",
+    response_model=answer(list[wire.OrganisationInfo]),
+    summary="Organisations that I may see",
 )
 async def organisations(services: WithServices, asker: Asker) -> Response:
     """With how many users and tasks they have; tasks of deleted users count."""
-    return json([_as_json(one) for one in await users.list_organisations(services.db, asker.sees)])
+    found = await users.list_organisations(services.db, asker.sees)
+    return json([one.as_json() for one in found])
 
 
 Month = Annotated[
@@ -175,17 +166,19 @@ def _first_day(month: str) -> date:
 
 
 @router.get(
-    "/organisations/usage", response_model=list[UsageView], summary="CPU-hours and tasks of a month"
+    "/organisations/usage",
+    response_model=answer(list[wire.MonthlyUse]),
+    summary="CPU-hours and tasks of a month",
 )
 async def used(services: WithServices, asker: Asker, month: Month = "") -> Response:
     """By user, of those that I may see; the one with the most CPU time comes first."""
     found = await usage.monthly(services.db, asker.sees, _first_day(month))
-    return json([_as_json(one) for one in found])
+    return json([one.as_json() for one in found])
 
 
 @router.get(
     "/organisations/report",
-    response_model=list[ReportView],
+    response_model=answer(list[wire.MonthlyReport]),
     summary="Costs of a month, by organisation",
 )
 async def report(services: WithServices, asker: Asker, month: Month = "") -> Response:
@@ -196,21 +189,23 @@ async def report(services: WithServices, asker: Asker, month: Month = "") -> Res
     used = await usage.monthly(services.db, asker.sees, first)
     ends = await usage.monthly_ends(services.db, asker.sees, first)
     names = {one.organisation for one in used} | ends.keys()
-    found = [_report(name, used, ends.get(name)) for name in names]
-    return json(sorted(found, key=lambda one: str(one["organisation"] or "")))
+    names = sorted(names, key=lambda name: name or "")
+    return json([_report(name, used, ends.get(name)).as_json() for name in names])
 
 
-def _report(name: str | None, used: Sequence[MonthlyUsage], ends: MonthlyEnds | None) -> JsonObject:
+def _report(
+    name: str | None, used: Sequence[wire.MonthlyUse], ends: MonthlyEnds | None
+) -> wire.MonthlyReport:
     own = [one for one in used if one.organisation == name]
-    return {
-        "organisation": name,
-        "cpu_hours": round(sum(one.cpu_hours for one in own), 6),
-        "tasks": sum(one.tasks for one in own),
-        "euros": round(sum(one.euros for one in own), 6),
-        "ended": dict(ends.states) if ends else {},
-        "wait_p50_s": round(ends.wait_p50_s, 3) if ends else 0.0,
-        "wait_p99_s": round(ends.wait_p99_s, 3) if ends else 0.0,
-    }
+    return wire.MonthlyReport(
+        name,
+        round(sum(one.cpu_hours for one in own), 6),
+        sum(one.tasks for one in own),
+        round(sum(one.euros for one in own), 6),
+        dict(ends.states) if ends else {},
+        round(ends.wait_p50_s, 3) if ends else 0.0,
+        round(ends.wait_p99_s, 3) if ends else 0.0,
+    )
 
 
 @router.patch(
@@ -252,10 +247,3 @@ def _not_oneself(owner: str, user_id: str) -> None:
             "you cannot disable or delete yourself, nor the user of MECAPY_TOKEN: "
             "unset that instead",
         )
-
-
-def _as_json(row: DataclassInstance) -> JsonObject:
-    def value_of(value: Json | datetime) -> Json:
-        return value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-
-    return {name: value_of(value) for name, value in asdict(row).items()}

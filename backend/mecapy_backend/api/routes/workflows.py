@@ -16,12 +16,8 @@ from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.problems import Problem, no_such_workflow
 from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.routes.submission import Key, check_limits, check_notify
-from mecapy_backend.api.schemas.workflows import (
-    NodeBody,
-    WorkflowBody,
-    WorkflowListView,
-    WorkflowView,
-)
+from mecapy_backend.api.schemas.answers import answer
+from mecapy_backend.api.schemas.workflows import NodeBody, WorkflowBody
 from mecapy_backend.api.services import Services, WithServices
 from mecapy_backend.store import new_workflow, tasks, workflows
 from mecapy_backend.store.blobs import blob_rows
@@ -35,6 +31,7 @@ from mecapy_jupyter.wire import JsonObject
 router = APIRouter(tags=["workflows"])
 _log = structlog.get_logger()
 _MANY = 1000
+_SHOWN = answer(wire.WorkflowStatus, status=wire.WorkflowState, progress=float)
 
 
 async def workflow_of(
@@ -56,7 +53,7 @@ Mine = Annotated[wire.WorkflowStatus, Depends(workflow_of)]
 @router.post(
     "/workflows",
     status_code=201,
-    response_model=WorkflowView,
+    response_model=_SHOWN,
     openapi_extra=request_body.described(WorkflowBody),
     summary="Make a workflow",
 )
@@ -84,30 +81,26 @@ async def make(
     return json(_view(shown), 201, Location=f"/workflows/{made.workflow_id}")
 
 
-@router.get("/workflows", response_model=WorkflowListView, summary="List my workflows")
+@router.get("/workflows", response_model=dict[str, list[_SHOWN]], summary="List my workflows")
 async def page(services: WithServices, owner: Owner) -> Response:
     """The newest first, at most 100, without their tasks."""
     found = await workflows.page(services.db, owner)
     return json({"workflows": [_view(each) for each in found]})
 
 
-@router.get("/workflows/{workflow_id}", response_model=WorkflowView, summary="Look at a workflow")
+@router.get("/workflows/{workflow_id}", response_model=_SHOWN, summary="Look at a workflow")
 async def look(workflow: Mine) -> Response:
     return json(_view(workflow))
 
 
-@router.post(
-    "/workflows/{workflow_id}/cancel", response_model=WorkflowView, summary="Cancel a workflow"
-)
+@router.post("/workflows/{workflow_id}/cancel", response_model=_SHOWN, summary="Cancel a workflow")
 async def cancel(services: WithServices, owner: Owner, workflow: Mine) -> Response:
     """All its tasks that have not ended; results that there are stay."""
     await _cancel(services, owner, workflow.workflow_id)
     return json(_view(await workflow_of(services, owner, workflow.workflow_id)))
 
 
-@router.post(
-    "/workflows/{workflow_id}/retry", response_model=WorkflowView, summary="Retry a workflow"
-)
+@router.post("/workflows/{workflow_id}/retry", response_model=_SHOWN, summary="Retry a workflow")
 async def retry(services: WithServices, owner: Owner, workflow: Mine) -> Response:
     """What failed or was cancelled runs again, under the same ids; what is completed is kept."""
     admission = await services.task_quotas.submission(services.db, owner)

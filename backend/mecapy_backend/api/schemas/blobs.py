@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from mecapy_backend.api.schemas.common import Digest, Request
 
@@ -16,21 +16,6 @@ class BlobNeed(Request):
 
 class MissingBody(Request):
     digests: Annotated[list[BlobNeed], Field(max_length=10_000)]
-
-
-class MissingBlobView(BaseModel):
-    digest: str
-    url: Annotated[
-        str,
-        Field(
-            description="PUT the bytes here; a path of this gateway, or a presigned URL (send no "
-            "token to that)"
-        ),
-    ]
-
-
-class MissingView(BaseModel):
-    missing: list[MissingBlobView]
 
 
 class PartsBody(Request):
@@ -47,42 +32,10 @@ class PartsBody(Request):
     ] = 0
 
 
-class PartsView(BaseModel):
-    upload: str
-    part_bytes: int
-    urls: Annotated[
-        list[str],
-        Field(
-            description="PUT each `part_bytes` bytes to the next of these, without the token; "
-            "keep the ETags"
-        ),
-    ]
-    valid_s: Annotated[
-        int, Field(description="a PUT must begin within this time; ask for fresh ones after it")
-    ]
-
-
 class PartsDoneBody(Request):
     size: Annotated[int, Field(gt=0, le=2**53)]
     etags: Annotated[list[Annotated[str, Field(max_length=200)]], Field(max_length=10_000)]
 
 
-class PlaceView(BaseModel):
-    incoming: Annotated[
-        str | None,
-        Field(
-            description="leave files here, named by 32 random hexadecimal digits, then POST "
-            "/blobs/take"
-        ),
-    ]
-    blobs: Annotated[
-        str | None, Field(description="a stored blob is the file `ab/abcd…` below this")
-    ]
-
-
 class TakeBody(Request):
     files: Annotated[list[str], Field(max_length=10_000)]
-
-
-class TakenView(BaseModel):
-    taken: list[BlobNeed]

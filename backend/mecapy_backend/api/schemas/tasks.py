@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import ConfigDict, Field, JsonValue, model_validator
 
-from mecapy_backend.api.schemas.common import Digest, NotifyTargets, PointKey, Request, State
+from mecapy_backend.api.schemas.common import Digest, NotifyTargets, PointKey, Request
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
@@ -172,120 +171,20 @@ class TaskBody(Request):
 _ADDED = ("sweep", "points", "needs", "workflow", "packages", "cache", "escalate", "notify")
 
 
-class SubmittedView(BaseModel):
-    task_id: str
-    status: State
-    position: Annotated[int | None, Field(description="1: starts next")]
-    why_there: Annotated[
-        str, Field(description="the class of machines it goes to, and why; empty: the pool")
-    ] = ""
-    estimate: Annotated[
-        str, Field(description="expected cost of the run, from earlier runs; empty: none")
-    ] = ""
-    estimate_s: Annotated[float | None, Field(description="expected run time")] = None
-    cached: Annotated[
-        dict[str, Any] | None,
-        Field(
-            description="{ran_at, seconds, request}: nothing was submitted, this task ran before"
-        ),
-    ] = None
-    same_runs: Annotated[
-        bool,
-        Field(description="nothing was submitted: a task with the same cache key has not ended"),
-    ] = False
+class ExtendBody(Request):
+    seconds: Annotated[float, Field(gt=0, le=10**8, description="added to its timeout")]
 
 
-class AttemptView(BaseModel):
-    attempt: int
-    worker: str | None
-    started_at: datetime | None
-    ended_at: datetime | None
-    why: Annotated[
-        str,
-        Field(
-            description="how it ended: `completed`, `cancelled`, `worker_lost`, `worker_left`, or "
-            "the error's kind; empty: it runs"
-        ),
-    ]
-    said: Annotated[str, Field(description="the error's message")]
-    machine_class: str = ""
+class NotifyBody(Request):
+    notify: NotifyTargets
+    check: Annotated[bool, Field(description="change nothing; only refuse what is refused")] = False
 
 
-class TaskView(BaseModel):
-    task_id: str
-    name: str
-    status: State
-    position: Annotated[
-        int | None,
-        Field(
-            description="place in the queue, 1 starts next; null once it is not queued; an "
-            "estimate where many users start several tasks before it"
-        ),
-    ] = None
-    eta_s: Annotated[
-        float | None,
-        Field(description="estimated seconds until it starts, from recent and running tasks"),
-    ] = None
-    attempts: Annotated[int, Field(description="number of attempts so far")]
-    priority: int
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    expires_at: Annotated[
-        datetime | None,
-        Field(description="when it will be deleted, once it is final; DELETE does so sooner"),
-    ] = None
-    worker: str | None
-    machine_class: Annotated[str, Field(description="class of the machine that it goes to")]
-    why_there: Annotated[str, Field(description="why it goes there; empty: default")]
-    estimate_s: Annotated[
-        float | None,
-        Field(description="expected run time, from earlier runs; null: unknown"),
-    ] = None
-    cost: Annotated[float | None, Field(description="euros of all attempts; null: unknown")] = None
-    cancel_requested: bool
-    result: Annotated[Any, Field(description="JSON result; null in a list and while not final")] = (
-        None
-    )
-    error: Annotated[
-        dict[str, Any] | None, Field(description="{kind, type, message, line, traceback}")
-    ] = None
-    history: Annotated[
-        list[AttemptView], Field(description="every attempt, the first one first; empty in a list")
-    ] = []
-    parents: Annotated[
-        list[str], Field(description="the tasks whose results it needs; empty in a list")
-    ] = []
-    workflow: Annotated[str, Field(description="id of its workflow; empty: none")] = ""
+class CommBody(Request):
+    comm_id: Annotated[str, Field(min_length=1, max_length=128, description="of its `comm_open`")]
+    data: Annotated[dict[str, JsonValue], Field(description="as in Jupyter's `comm_msg`")]
+    buffers: Annotated[list[str], Field(max_length=1000, description="in base64")] = []
 
 
-class PageView(BaseModel):
-    tasks: list[TaskView]
-    next: Annotated[str | None, Field(description="give it as `cursor` to get the next page")]
-
-
-class ResultView(BaseModel):
-    task_id: str
-    status: Literal["completed", "failed", "cancelled"]
-    result: Annotated[Any, Field(description="JSON; what JSON cannot hold stands as {repr: text}")]
-    error: dict[str, Any] | None
-    seconds: float
-    payload: Annotated[
-        dict[str, Any] | None,
-        Field(description="for Python clients: pickled values, for the owner's own kernel only"),
-    ]
-
-
-class SharedView(BaseModel):
-    task_id: str
-    path: Annotated[str, Field(description="path of its page, for my organisation")]
-
-
-class CancelView(BaseModel):
-    task_id: str
-    status: Annotated[
-        State,
-        Field(
-            description="`running` while the worker is asked to stop it; the final event follows"
-        ),
-    ]
+class CommsBody(Request):
+    messages: Annotated[list[CommBody], Field(min_length=1, max_length=200)]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from mecapy_backend.api.schemas.common import Request, State
+from mecapy_backend.api.schemas.common import Request
 from mecapy_backend.api.schemas.tasks import TaskBody
 from mecapy_jupyter import wire
 
@@ -40,29 +39,3 @@ class WorkflowBody(Request):
         dict[Key, NodeBody],
         Field(max_length=MOST_TASKS, description="by name; together they form no cycle"),
     ] = {}
-
-
-class WorkflowTaskView(BaseModel):
-    task_id: str
-    name: str
-    status: State
-    parents: Annotated[list[str], Field(description="the tasks whose results it needs")]
-
-
-class WorkflowView(BaseModel):
-    workflow_id: str
-    name: str
-    status: Annotated[
-        Literal["empty", "running", "completed", "failed", "cancelled"],
-        Field(description="`running` until all of its tasks are final"),
-    ]
-    progress: Annotated[float, Field(description="completed part of its tasks, from 0 to 1")]
-    created_at: datetime
-    counts: Annotated[dict[str, int], Field(description="tasks by state")]
-    tasks: Annotated[
-        list[WorkflowTaskView], Field(description="oldest first, with edges; empty in a list")
-    ]
-
-
-class WorkflowListView(BaseModel):
-    workflows: list[WorkflowView]

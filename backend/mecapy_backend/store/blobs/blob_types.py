@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from mecapy_jupyter.wire import PartUrls, StoreFolders
+
 CHUNK_BYTES = 1 << 20
 _NAME = re.compile(r"[0-9a-f]{32}")
 _OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,127}")
@@ -37,28 +39,6 @@ class ObjectStoreError(OSError):
 
 class TooLong(ValueError):
     """More bytes than one blob may have; nothing was kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class SharedFolders:
-    """Where clients of the same machine and user leave bytes for us, and where they find ours
-    (`blobs`/first two digits/digest).
-    """
-
-    incoming: Path
-    blobs: Path
-
-
-@dataclass(frozen=True, slots=True)
-class MultipartUpload:
-    """A multipart upload that has begun: PUT each `part_bytes` of the blob to the next of the
-    presigned `urls`, within `valid_s`.
-    """
-
-    upload: str
-    part_bytes: int
-    urls: list[str]
-    valid_s: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,13 +110,13 @@ class BlobStore(Protocol):
         """A presigned URL to PUT the bytes to; None: through the gateway."""
         return None
 
-    async def begin_parts(self, owner: str, digest: str, size: int) -> MultipartUpload | None:
+    async def begin_parts(self, owner: str, digest: str, size: int) -> PartUrls | None:
         """The same for a large blob in parts, several at a time; None: not here."""
         return None
 
     async def part_urls(
         self, owner: str, digest: str, size: int, upload: str, first: int
-    ) -> MultipartUpload | None:
+    ) -> PartUrls | None:
         """Fresh URLs for an upload that outlives its URLs: for its parts from `first` on, counted
         from 0.
         """
@@ -155,7 +135,7 @@ class BlobStore(Protocol):
     async def download_url(self, owner: str, digest: str) -> str | None:
         return None
 
-    async def place(self, owner: str) -> SharedFolders | None:
+    async def place(self, owner: str) -> StoreFolders | None:
         """The folder for clients on this machine's disk; None: this store has none."""
         return None
 
@@ -203,7 +183,7 @@ def parse_blob_key(below: str) -> tuple[str, str] | None:
 
 
 def checked_file_name(name: str) -> str:
-    """The name of a file left in `SharedFolders.incoming`. Raises BadName for a path that leads
+    """The name of a file left in `StoreFolders.incoming`. Raises BadName for a path that leads
     elsewhere.
     """
     if not _NAME.fullmatch(name):

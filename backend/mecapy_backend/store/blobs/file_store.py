@@ -24,7 +24,6 @@ from mecapy_backend.store.blobs.blob_types import (
     CHUNK_BYTES,
     BlobStore,
     RowLock,
-    SharedFolders,
     StoredBlob,
     blob_key,
     checked_file_name,
@@ -35,6 +34,7 @@ from mecapy_backend.store.blobs.disk_sync import to_disk
 from mecapy_backend.store.blobs.listing import ListingRounds
 from mecapy_backend.store.blobs.partial_file import PartialFile, examine, received, rename
 from mecapy_jupyter.shared.processes import boot_id
+from mecapy_jupyter.wire import StoreFolders
 
 _WRITTEN_OUT_S = 600.0  # far more than the kernel takes to write a file out
 
@@ -157,11 +157,11 @@ class FileStore(BlobStore):
             self._syncing[path] = writing = asyncio.ensure_future(asyncio.to_thread(_sync, path))
             writing.add_done_callback(lambda _: self._syncing.pop(path, None))
 
-    async def place(self, owner: str) -> SharedFolders | None:
-        return await asyncio.to_thread(self._place, owner)
+    async def place(self, owner: str) -> StoreFolders | None:
+        incoming = await asyncio.to_thread(self._incoming, owner)
+        return StoreFolders(str(incoming), str(self.path(owner, "0" * 64).parent.parent))
 
-    def _place(self, owner: str) -> SharedFolders:
-        blobs = self.path(owner, "0" * 64).parent.parent
+    def _incoming(self, owner: str) -> Path:
         every = self.root / ".incoming"
         every.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Named by chance, once for each store: a client of another machine cannot take a folder of
@@ -169,12 +169,12 @@ class FileStore(BlobStore):
         store = min(every.iterdir(), default=None) or every / uuid.uuid4().hex
         incoming = store / owner
         incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return SharedFolders(incoming, blobs)
+        return incoming
 
     async def take(
         self, owner: str, name: str, max_bytes: int, row_lock: RowLock = no_lock
     ) -> tuple[str, int]:
-        path = (await asyncio.to_thread(self._place, owner)).incoming / checked_file_name(name)
+        path = await asyncio.to_thread(self._incoming, owner) / checked_file_name(name)
         try:
             digest, size, owned = await asyncio.to_thread(examine, path, max_bytes)
             return await self._keep(owner, path, digest, size, owned, row_lock)

@@ -21,7 +21,6 @@ from weakref import WeakValueDictionary
 from mecapy_backend.store.blobs.blob_types import (
     CHUNK_BYTES,
     BlobStore,
-    MultipartUpload,
     RowLock,
     StoredBlob,
     blob_key,
@@ -33,6 +32,7 @@ from mecapy_backend.store.blobs.file_store import FileStore
 from mecapy_backend.store.blobs.listing import ListingRounds
 from mecapy_backend.store.blobs.partial_file import PartialFile, examine, received
 from mecapy_jupyter.shared.own_folder import own_folder
+from mecapy_jupyter.wire import PartUrls
 
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -184,17 +184,17 @@ class S3Store(BlobStore):
     async def download_url(self, owner: str, digest: str) -> str | None:
         return await self._ask(self._bucket.download_url, blob_key(owner, digest))
 
-    async def begin_parts(self, owner: str, digest: str, size: int) -> MultipartUpload | None:
+    async def begin_parts(self, owner: str, digest: str, size: int) -> PartUrls | None:
         upload = await self._ask(self._bucket.begin_parts, blob_key(owner, digest))
         return await self.part_urls(owner, digest, size, upload, 0)
 
     async def part_urls(
         self, owner: str, digest: str, size: int, upload: str, first: int
-    ) -> MultipartUpload | None:
+    ) -> PartUrls | None:
         part_bytes, urls = await self._ask(
             self._bucket.part_urls, blob_key(owner, digest), size, upload, first
         )
-        return MultipartUpload(upload, part_bytes, urls, PRESIGNED_S)
+        return PartUrls(upload, part_bytes, tuple(urls), PRESIGNED_S)
 
     async def end_parts(self, owner: str, digest: str, upload: str, etags: list[str]) -> bool:
         return await self._ask(self._bucket.end_parts, blob_key(owner, digest), upload, etags)

@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.store.database import all_rows, changed, first
 from mecapy_backend.store.people.users import User, is_user
 from mecapy_backend.store.tables import api_tokens, users
+from mecapy_jupyter.wire import TokenInfo
 
 PREFIX = "mecapy_"
 """A prefix by which scanners for leaked secrets recognise a token."""
@@ -38,18 +39,6 @@ class TokenOwner:
     expires_s: float  # since 1970
 
 
-@dataclass(frozen=True, slots=True)
-class ApiToken:
-    """A token without its secret."""
-
-    id: str
-    name: str
-    scopes: list[str]
-    created_at: datetime
-    expires_at: datetime | None
-    used_at: datetime | None
-
-
 _COLUMNS = (_t.id, _t.name, _t.scopes, _t.created_at, _t.expires_at, _t.used_at)
 
 
@@ -60,8 +49,8 @@ async def create(
     scopes: Sequence[str],
     expires_at: datetime | None,
     most: int,
-) -> tuple[ApiToken, str] | None:
-    """Creates a token; returns its text this once. None: the owner has the maximum number of
+) -> TokenInfo | None:
+    """Creates a token; its text is there this once. None: the owner has the maximum number of
     tokens.
     """
     token = PREFIX + secrets.token_urlsafe(32)
@@ -79,13 +68,13 @@ async def create(
     ).where(held < most)
     new = sa.insert(api_tokens).from_select(list(values), row)
     made = await first(db, new.returning(*_COLUMNS))
-    return (ApiToken(*made), token) if made else None
+    return TokenInfo(*made, token=token) if made else None
 
 
-async def list_valid(db: AsyncEngine, owner: str) -> list[ApiToken]:
+async def list_valid(db: AsyncEngine, owner: str) -> list[TokenInfo]:
     """The valid ones, the newest first."""
     query = sa.select(*_COLUMNS).where(_t.owner == owner, _valid).order_by(_t.created_at.desc())
-    return [ApiToken(*row) for row in await all_rows(db, query)]
+    return [TokenInfo(*row) for row in await all_rows(db, query)]
 
 
 async def revoke(db: AsyncEngine, owner: str, token_id: str) -> bool:

@@ -13,23 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.store.database import all_rows
 from mecapy_backend.store.tables import usage, users
 from mecapy_backend.store.tasks import tally
+from mecapy_jupyter.wire import MonthlyUse
 
 _g, _u = usage.c, users.c
 
 
-@dataclass(frozen=True, slots=True)
-class MonthlyUsage:
-    """The use of one user. Name and organisation are today's; "" if the user was erased."""
-
-    user: str
-    user_name: str
-    organisation: str | None
-    cpu_hours: float
-    tasks: int
-    euros: float
-
-
-async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> list[MonthlyUsage]:
+async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> list[MonthlyUse]:
     """Who took the most comes first. `organisation` None: of all and none."""
     name = sa.func.coalesce(_u.name, "")
     query = (
@@ -41,7 +30,7 @@ async def monthly(db: AsyncEngine, organisation: str | None, month: date) -> lis
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
     return [
-        MonthlyUsage(user, name, group, round(cpu_s / 3600, 6), tasks, round(euros, 6))
+        MonthlyUse(user, name, group, round(cpu_s / 3600, 6), tasks, round(euros, 6))
         for user, name, group, cpu_s, tasks, euros in await all_rows(db, query)
     ]
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
@@ -19,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from mecapy_backend.store.database import all_rows, changed, first, scalar
 from mecapy_backend.store.people import costs
 from mecapy_backend.store.tables import counts, organisations, tasks, users
-from mecapy_jupyter.wire import Json, JsonObject
+from mecapy_jupyter.wire import Json, OrganisationInfo, UserInfo
 
 DELETING, DELETED = "deleting", "deleted"
 """The issuer of a user whose deletion has begun, or is done (`deletion`)."""
@@ -87,7 +86,7 @@ async def _have_organisation(connection: AsyncConnection, organisation: str | No
 
 async def add_user(
     db: AsyncEngine, name: str, email: str, organisation: str | None, role: Role
-) -> UserRecord | None:
+) -> UserInfo | None:
     """Creates a user without an identity provider. None: the name is taken."""
     row = insert(users).values(
         id=uuid.uuid4().hex,
@@ -102,7 +101,7 @@ async def add_user(
     async with db.connect() as connection:
         await _have_organisation(connection, organisation)
         made = (await connection.execute(row.returning(*_LISTED))).first()
-    return UserRecord(*made) if made else None
+    return UserInfo(*made) if made else None
 
 
 async def is_made_here(db: AsyncEngine, user_id: str) -> bool | None:
@@ -129,72 +128,29 @@ async def name_and_email(db: AsyncEngine, user_id: str) -> AccountName:
     return AccountName(*row) if row else AccountName()
 
 
-@dataclass(frozen=True, slots=True)
-class UserRecord:
-    """A user as managers and admins see them. Limits that are None come from the settings."""
-
-    id: str
-    name: str
-    email: str
-    organisation: str | None
-    role: Role
-    disabled: bool
-    created_at: datetime
-    seen_at: datetime
-    weight: float
-    max_running: int | None
-    max_queued: int | None
-    cpu_hours: float | None
-    quota_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Organisation:
-    """`users`: who is not deleted. `tasks`: how many in each state, those of deleted users too.
-    `euros`: of this month, and of them `euros_today`. `budget`: euros a day; `resources`: of tasks
-    that ask for none.
-    """
-
-    id: str
-    name: str
-    weight: float
-    max_running: int | None
-    max_queued: int | None
-    cpu_hours: float | None
-    quota_bytes: int | None
-    budget: float | None
-    resources: JsonObject | None
-    users: int
-    euros: float
-    euros_today: float
-    tasks: dict[str, int]
-
-
-_LISTED = [_u[one.name] for one in fields(UserRecord)]
+_LISTED = [_u[one.name] for one in fields(UserInfo)]
 _COUNTED = ("users", "euros", "euros_today", "tasks")
-_ORGANISATION = [_o[one.name] for one in fields(Organisation) if one.name not in _COUNTED]
+_ORGANISATION = [_o[one.name] for one in fields(OrganisationInfo) if one.name not in _COUNTED]
 
 
 async def list_users(
     db: AsyncEngine, organisation: str | None, after: str, limit: int
-) -> list[UserRecord]:
+) -> list[UserInfo]:
     """By id, those after `after`. `organisation` None: of all and none."""
     query = sa.select(*_LISTED).where(is_user, _u.id > after).order_by(_u.id).limit(limit)
     if organisation is not None:
         query = query.where(_u.organisation == organisation)
-    return [UserRecord(*row) for row in await all_rows(db, query)]
+    return [UserInfo(*row) for row in await all_rows(db, query)]
 
 
-async def update_user(
-    db: AsyncEngine, user_id: str, values: Mapping[str, Json]
-) -> UserRecord | None:
+async def update_user(db: AsyncEngine, user_id: str, values: Mapping[str, Json]) -> UserInfo | None:
     """Disable, enable, limit. None: no such user."""
     chosen = sa.update(users).where(_u.id == user_id, is_user).values(id=_u.id, **values)
     row = await first(db, chosen.returning(*_LISTED))
-    return UserRecord(*row) if row else None
+    return UserInfo(*row) if row else None
 
 
-async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[Organisation]:
+async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[OrganisationInfo]:
     """All, or that one."""
     heads = sa.func.count().filter(is_user)
     people = sa.select(_u.organisation, heads.label("count")).group_by(_u.organisation).subquery()
@@ -222,7 +178,7 @@ async def list_organisations(db: AsyncEngine, organisation: str | None) -> list[
     had: dict[str, dict[str, int]] = {}
     for name, state, count in counted:
         had.setdefault(name, {})[state] = count
-    return [Organisation(*row, tasks=had.get(row.id, {})) for row in rows]  # pyright: ignore[reportCallIssue]
+    return [OrganisationInfo(*row, tasks=had.get(row.id, {})) for row in rows]  # pyright: ignore[reportCallIssue]
 
 
 async def update_organisation(

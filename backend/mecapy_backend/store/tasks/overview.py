@@ -4,7 +4,6 @@ read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
@@ -12,22 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from mecapy_backend.store.database import all_rows
 from mecapy_backend.store.tables import tasks, users
+from mecapy_jupyter.wire import TaskOfUser
 
 _t, _u = tasks.c, users.c
-
-
-@dataclass(frozen=True, slots=True)
-class TaskSummary:
-    task_id: str
-    name: str
-    status: str
-    user: str
-    user_name: str
-    organisation: str | None
-    priority: int
-    created_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
 
 
 _COLUMNS = (
@@ -52,7 +38,7 @@ async def page(
     state: str | None,
     before: datetime | None,
     limit: int,
-) -> list[TaskSummary]:
+) -> list[TaskOfUser]:
     """The newest first. `organisation` None: of all and none."""
     query = (
         sa.select(*_COLUMNS)
@@ -68,4 +54,4 @@ async def page(
         query = query.where(_t.state == state)
     if before:
         query = query.where(_t.created_at < before)
-    return [TaskSummary(*row) for row in await all_rows(db, query)]
+    return [TaskOfUser(*row) for row in await all_rows(db, query)]
