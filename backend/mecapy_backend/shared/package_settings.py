@@ -21,30 +21,29 @@ Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
 
 
 class PackageSettings(BaseSettings):
-    packages: Literal["off", "list", "any"] = Field(
-        default="off",
-        description="which packages a task may add: none, those of MECAPY_PACKAGES_LIST (with what "
-        "they need), or any; the embedded stack: any",
-    )
-    packages_list: Names = Field(
-        default=(), description="names of packages that a task may add, with commas between"
-    )
-    packages_index: Names = Field(
-        default=(),
-        description="your own index instead of the public one: a URL, or `file:///directory`; of "
-        "several, each name comes from the first that has it",
-    )
-    packages_hosts: Names = Field(
-        default=(),
-        description="`host:port` that the indexes' files come from, where it is not the index's "
-        "own; nothing else is reached",
-    )
-    packages_constraints: str = Field(
-        default="", description="file of constraints (`name<2` lines) for what tasks add"
-    )
-    packages_bytes: int = Field(
-        default=10 * GB, gt=0, description="what tasks added; the longest unused goes first"
-    )
-    packages_dir: str = Field(
-        default="", description="where it lies; default: in the system's temp"
-    )
+    packages: Literal["off", "list", "any"] = "off"
+    """Which packages a task may add: none, those of MECAPY_PACKAGES_LIST (with what they need), or
+    any; the embedded stack: any.
+    """
+
+    packages_list: Names = ()
+    """Names of packages that a task may add, with commas between."""
+
+    packages_index: Names = ()
+    """Your own index instead of the public one: a URL, or `file:///directory`; of several, each
+    name comes from the first that has it.
+    """
+
+    packages_hosts: Names = ()
+    """`host:port` that the indexes' files come from, where it is not the index's own; nothing else
+    is reached.
+    """
+
+    packages_constraints: str = ""
+    """File of constraints (`name<2` lines) for what tasks add."""
+
+    packages_bytes: int = Field(10 * GB, gt=0)
+    """What tasks added; the longest unused goes first."""
+
+    packages_dir: str = ""
+    """Where it lies; default: in the system's temp."""

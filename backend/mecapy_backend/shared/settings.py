@@ -25,253 +25,221 @@ class Settings(NoticeSettings):
     )
 
     # Where things are
-    database_url: str = Field(
-        default="postgresql://localhost/mecapy",
-        description="PostgreSQL; a unix socket as `?host=/directory`",
-    )
-    database_connections: int = Field(
-        default=0, ge=0, description="of one process; 0: 10 of a gateway, 4 of a worker"
-    )
-    database_pooler: Literal["none", "transaction"] = Field(
-        default="none", description="transaction: the URL names such a pooler (PgBouncer)"
-    )
-    redis_url: str = Field(
-        default="redis://localhost:6379/0",
-        description="Redis or Valkey; `unix:///path?db=0` for a socket",
-    )
-    blob_url: str = Field(
-        default="file:///var/lib/mecapy/blobs",
-        description="object store: `file:///directory` or `s3://bucket/prefix`",
-    )
-    s3_endpoint_url: str = Field(
-        default="", description="S3 server other than AWS; credentials: the usual AWS variables"
-    )
-    s3_region: str = Field(
-        default="", description="default: AWS_REGION, else by the endpoint's name, else us-east-1"
-    )
-    cache_dir: str = Field(
-        default="", description="of the children's blobs from S3; default: in the system's temp"
-    )
-    cache_bytes: int = Field(
-        default=20 * GB, gt=0, description="the blob cache drops its oldest files above this size"
-    )
-    blob_grace_s: float = Field(
-        default=3600.0, gt=0, description="how long a blob that no task names is kept"
-    )
-    keep_s: float = Field(
-        default=30 * 24 * 3600.0,
-        gt=0,
-        description="how long a finished task, its result and its log are kept",
-    )
-    token: SecretStr = Field(
-        default=SecretStr(""),
-        description="a bearer token whose holder is the user `local`, an admin; while it is "
-        "replaced, the new one and the old one, with a comma between",
-    )
+    database_url: str = "postgresql://localhost/mecapy"
+    """PostgreSQL; a unix socket as `?host=/directory`."""
+
+    database_connections: int = Field(0, ge=0)
+    """Of one process; 0: 10 of a gateway, 4 of a worker."""
+
+    database_pooler: Literal["none", "transaction"] = "none"
+    """transaction: the URL names such a pooler (PgBouncer)."""
+
+    redis_url: str = "redis://localhost:6379/0"
+    """Redis or Valkey; `unix:///path?db=0` for a socket."""
+
+    blob_url: str = "file:///var/lib/mecapy/blobs"
+    """Object store: `file:///directory` or `s3://bucket/prefix`."""
+
+    s3_endpoint_url: str = ""
+    """S3 server other than AWS; credentials: the usual AWS variables."""
+
+    s3_region: str = ""
+    """default: AWS_REGION, else by the endpoint's name, else us-east-1."""
+
+    cache_dir: str = ""
+    """Of the children's blobs from S3; default: in the system's temp."""
+
+    cache_bytes: int = Field(20 * GB, gt=0)
+    """The blob cache drops its oldest files above this size."""
+
+    blob_grace_s: float = Field(3600.0, gt=0)
+    """How long a blob that no task names is kept."""
+
+    keep_s: float = Field(30 * 24 * 3600.0, gt=0)
+    """How long a finished task, its result and its log are kept."""
+
+    token: SecretStr = SecretStr("")
+    """A bearer token whose holder is the user `local`, an admin; while it is replaced, the new one
+    and the old one, with a comma between.
+    """
 
     # Who asks (docs/identity.md)
-    oidc_issuer: str = Field(
-        default="",
-        description="OpenID Connect issuer whose access tokens are accepted, exactly as it names "
-        "itself",
-    )
-    oidc_audience: Names = Field(
-        default=("mecapy",),
-        min_length=1,
-        description="audiences (`aud`), of which a token must name one, with commas between",
-    )
-    oidc_clients: Names = Field(
-        default=("mecapy-cli",),
-        min_length=1,
-        description="clients (`azp`) whose tokens are accepted; `mecapy login` uses the first",
-    )
-    oidc_scope: str = Field(
-        default="openid offline_access", description="scopes that `mecapy login` asks for"
-    )
-    oidc_roles_claim: Names = Field(
-        default=("realm_access.roles", "resource_access.mecapy.roles"),
-        description="claims that hold roles; a dot goes inside",
-    )
-    oidc_manager_role: str = Field(
-        default="mecapy-manager", description="the role that makes a manager"
-    )
-    oidc_admin_role: str = Field(default="mecapy-admin", description="the role that makes an admin")
-    oidc_organisation_claim: Names = Field(
-        default=("organization",),
-        description="claims with the organisation; the first found counts; of a path, its top",
-    )
-    oidc_max_lifetime_s: float = Field(
-        default=7200.0, gt=0, description="longest lifetime of a token"
-    )
+    oidc_issuer: str = ""
+    """OpenID Connect issuer whose access tokens are accepted, exactly as it names itself."""
+
+    oidc_audience: Names = Field(("mecapy",), min_length=1)
+    """Audiences (`aud`), of which a token must name one, with commas between."""
+
+    oidc_clients: Names = Field(("mecapy-cli",), min_length=1)
+    """Clients (`azp`) whose tokens are accepted; `mecapy login` uses the first."""
+
+    oidc_scope: str = "openid offline_access"
+    """Scopes that `mecapy login` asks for."""
+
+    oidc_roles_claim: Names = ("realm_access.roles", "resource_access.mecapy.roles")
+    """Claims that hold roles; a dot goes inside."""
+
+    oidc_manager_role: str = "mecapy-manager"
+    """The role that makes a manager."""
+
+    oidc_admin_role: str = "mecapy-admin"
+    """The role that makes an admin."""
+
+    oidc_organisation_claim: Names = ("organization",)
+    """Claims with the organisation; the first found counts; of a path, its top."""
+
+    oidc_max_lifetime_s: float = Field(7200.0, gt=0)
+    """Longest lifetime of a token."""
 
     # Worker
-    worker_slots: int = Field(default=1, ge=1, le=1024, description="tasks one worker runs at once")
-    machine_class: str = Field(
-        default=POOL, description="class of machines this worker serves (docs/fleet.md)"
-    )
-    gpus: Literal["none", "all"] = Field(
-        default="none", description="all: a task has one of this machine's NVIDIA GPUs to itself"
-    )
-    sandbox: Literal["strict", "best-effort"] = Field(
-        default="strict", description="strict: refuse to start if tasks cannot be confined"
-    )
-    preload: Names = Field(
-        default=(
-            "numpy", "scipy.integrate", "scipy.interpolate", "scipy.optimize", "scipy.signal",
-            "scipy.sparse.linalg", "scipy.stats", "matplotlib.pyplot", "pandas", "sympy",
-        ),
-        description="modules every child has imported already, with commas between",
-    )  # fmt: skip
-    egress: Names = Field(
-        default=(),
-        description="what tasks may reach, `host:port` or `*.domain:port`, with commas between; "
-        "nothing: no network",
-    )
+    worker_slots: int = Field(1, ge=1, le=1024)
+    """Tasks one worker runs at once."""
 
-    machines: str = Field(
-        default="", description="file of the classes of machines (docs/fleet.md); nothing: `pool`"
-    )
-    machine_s3_role: str = Field(
-        default="",
-        description="ARN of a role that the gateway takes (STS) for each machine in a cloud, whose "
-        "keys of the store are then its own",
-    )
-    machine_s3_key: SecretStr = Field(
-        default=SecretStr(""),
-        description="`ID:SECRET` of the store, for machines in a cloud where there is no role; "
-        "nothing: the gateway's",
-    )
+    machine_class: str = POOL
+    """Class of machines this worker serves (docs/fleet.md)."""
+
+    gpus: Literal["none", "all"] = "none"
+    """all: a task has one of this machine's NVIDIA GPUs to itself."""
+
+    sandbox: Literal["strict", "best-effort"] = "strict"
+    """strict: refuse to start if tasks cannot be confined."""
+
+    preload: Names = (
+        "numpy", "scipy.integrate", "scipy.interpolate", "scipy.optimize", "scipy.signal",
+        "scipy.sparse.linalg", "scipy.stats", "matplotlib.pyplot", "pandas", "sympy",
+    )  # fmt: skip
+    """Modules every child has imported already, with commas between."""
+
+    egress: Names = ()
+    """What tasks may reach, `host:port` or `*.domain:port`, with commas between; nothing: no
+    network.
+    """
+
+    machines: str = ""
+    """File of the classes of machines (docs/fleet.md); nothing: `pool`."""
+
+    machine_s3_role: str = ""
+    """ARN of a role that the gateway takes (STS) for each machine in a cloud, whose keys of the
+    store are then its own.
+    """
+
+    machine_s3_key: SecretStr = SecretStr("")
+    """`ID:SECRET` of the store, for machines in a cloud where there is no role; nothing: the
+    gateway's.
+    """
 
     # Logs, metrics, traces
-    log_format: Literal["auto", "json", "console"] = Field(
-        default="auto", description="auto: console on a terminal, else JSON"
-    )
-    otlp_endpoint: str = Field(
-        default="", description="OpenTelemetry collector, `http://host:4318`; nothing: off"
-    )
-    worker_host: str = Field(default="127.0.0.1", description="address of the worker's port")
+    log_format: Literal["auto", "json", "console"] = "auto"
+    """auto: console on a terminal, else JSON."""
+
+    otlp_endpoint: str = ""
+    """OpenTelemetry collector, `http://host:4318`; nothing: off."""
+
+    worker_host: str = "127.0.0.1"
+    """Address of the worker's port."""
+
     worker_port: int = Field(
-        default=0,
-        ge=0,
-        le=65535,
-        validation_alias=AliasChoices("MECAPY_WORKER_PORT", "PORT"),
-        description="port of the worker's /metrics and /readyz; default: PORT; 0: none",
+        0, ge=0, le=65535, validation_alias=AliasChoices("MECAPY_WORKER_PORT", "PORT")
     )
+    """Port of the worker's /metrics and /readyz; default: PORT; 0: none."""
 
     # Limits of a request
-    max_connections: int = Field(
-        default=4000, gt=0, description="connections to one gateway at once"
-    )
-    max_streams: int = Field(
-        default=2000,
-        gt=0,
-        description="event streams open at one gateway; each holds a Redis connection",
-    )
-    max_owner_streams: int = Field(
-        default=500, gt=0, description="event streams of one owner open at one gateway"
-    )
-    max_body_bytes: int = Field(
-        default=8 * MB, gt=0, description="body of a JSON request; larger values go through /blobs"
-    )
-    max_blob_bytes: int = Field(default=10 * GB, gt=0, description="one uploaded blob")
-    quota_bytes: int = Field(
-        default=100 * GB,
-        gt=0,
-        description="blobs of one owner, all together, before more uploads are refused",
-    )
-    max_code_bytes: int = Field(default=1 * MB, gt=0, description="code of one task")
-    max_queued_tasks: int = Field(
-        default=1000, gt=0, description="tasks of one owner that may wait at once"
-    )
-    max_timeout_s: float = Field(
-        default=24 * 3600.0, gt=0, description="longest `timeout` a task may ask for"
-    )
+    max_connections: int = Field(4000, gt=0)
+    """Connections to one gateway at once."""
+
+    max_streams: int = Field(2000, gt=0)
+    """Event streams open at one gateway; each holds a Redis connection."""
+
+    max_owner_streams: int = Field(500, gt=0)
+    """Event streams of one owner open at one gateway."""
+
+    max_body_bytes: int = Field(8 * MB, gt=0)
+    """Body of a JSON request; larger values go through /blobs."""
+
+    max_blob_bytes: int = Field(10 * GB, gt=0)
+    """One uploaded blob."""
+
+    quota_bytes: int = Field(100 * GB, gt=0)
+    """Blobs of one owner, all together, before more uploads are refused."""
+
+    max_code_bytes: int = Field(1 * MB, gt=0)
+    """Code of one task."""
+
+    max_queued_tasks: int = Field(1000, gt=0)
+    """Tasks of one owner that may wait at once."""
+
+    max_timeout_s: float = Field(24 * 3600.0, gt=0)
+    """Longest `timeout` a task may ask for."""
 
     # Notebooks
-    folder_bytes: int = Field(
-        default=20 * MB,
-        ge=0,
-        description="how much of a notebook's folder travels automatically, both ways; 0: only "
-        "after `%mecapy config folder=on`; a notebook's environment may lower it",
-    )
-    folder_files: int = Field(
-        default=1000, ge=0, description="how many files of a notebook's folder travel automatically"
-    )
+    folder_bytes: int = Field(20 * MB, ge=0)
+    """How much of a notebook's folder travels automatically, both ways; 0: only after `%mecapy
+    config folder=on`; a notebook's environment may lower it.
+    """
+
+    folder_files: int = Field(1000, ge=0)
+    """How many files of a notebook's folder travel automatically."""
 
     # Limits of a running task
-    max_output_bytes: int = Field(
-        default=256 * MB, gt=0, description="what a task may print and display"
-    )
-    max_result_bytes: int = Field(default=2 * GB, gt=0, description="what a task may return")
-    max_memory_bytes: int = Field(
-        default=0,
-        ge=0,
-        description="of all processes of a task; 0: its share of 75 % of the machine, at most 4 GB",
-    )
-    max_disk_bytes: int = Field(default=4 * GB, gt=0, description="files of a task")
+    max_output_bytes: int = Field(256 * MB, gt=0)
+    """What a task may print and display."""
+
+    max_result_bytes: int = Field(2 * GB, gt=0)
+    """What a task may return."""
+
+    max_memory_bytes: int = Field(0, ge=0)
+    """Of all processes of a task; 0: its share of 75 % of the machine, at most 4 GB."""
+
+    max_disk_bytes: int = Field(4 * GB, gt=0)
+    """Files of a task."""
 
     # Shares
-    max_running_tasks: int = Field(
-        default=0,
-        ge=0,
-        description="tasks of one owner that may run at once; 0: as many as there is room for",
-    )
-    cpu_hours: float = Field(
-        default=0.0,
-        ge=0,
-        description="CPU-hours of one owner's tasks in a month (UTC); 0: no limit",
-    )
-    short_s: float = Field(
-        default=2.0,
-        ge=0,
-        description="a task up to this run time is short and passes long ones, in an extra place "
-        "of each worker; 0: no such place",
-    )
-    requests_per_s: float = Field(
-        default=100.0,
-        ge=0,
-        description="of one user, to one gateway; bursts may have ten times as many; 0: no limit",
-    )
+    max_running_tasks: int = Field(0, ge=0)
+    """Tasks of one owner that may run at once; 0: as many as there is room for."""
+
+    cpu_hours: float = Field(0.0, ge=0)
+    """CPU-hours of one owner's tasks in a month (UTC); 0: no limit."""
+
+    short_s: float = Field(2.0, ge=0)
+    """A task up to this run time is short and passes long ones, in an extra place of each worker;
+    0: no such place.
+    """
+
+    requests_per_s: float = Field(100.0, ge=0)
+    """Of one user, to one gateway; bursts may have ten times as many; 0: no limit."""
 
     # Audit, proxies, browsers
-    audit_days: float = Field(default=365.0, gt=0, description="how long the audit keeps its lines")
+    audit_days: float = Field(365.0, gt=0)
+    """How long the audit keeps its lines."""
+
     trusted_proxies: Names = Field(
-        default=(),
-        validation_alias=AliasChoices("MECAPY_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS"),
-        description="addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the "
-        "gateway believes, with commas between; default: FORWARDED_ALLOW_IPS; "
-        "empty: none",
+        (), validation_alias=AliasChoices("MECAPY_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS")
     )
-    cors_origins: Names = Field(
-        default=(),
-        description="origins whose pages may call the gateway from a browser, with commas between",
-    )
+    """Addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the gateway believes,
+    with commas between; default: FORWARDED_ALLOW_IPS; empty: none.
+    """
+
+    cors_origins: Names = ()
+    """Origins whose pages may call the gateway from a browser, with commas between."""
 
     # Leases, and how long to wait for unavailable services
-    lease_s: float = Field(
-        default=10.0, gt=0, description="a worker that is silent for this long loses its tasks"
-    )
-    heartbeat_s: float = Field(
-        default=3.0, gt=0, description="how often a worker renews its leases"
-    )
-    store_patience_s: float = Field(
-        default=600.0,
-        ge=0,
-        description="how long a result waits for the object store before its task fails",
-    )
-    drain_s: float = Field(
-        default=3.0,
-        ge=0,
-        description="how long a gateway still answers after SIGTERM, while /readyz is 503",
-    )
-    grace_s: float = Field(
-        default=10.0,
-        ge=0,
-        description="how long a worker's tasks may run after SIGTERM before they are requeued",
-    )
-    max_losses: int = Field(
-        default=3, ge=1, description="a task that loses this many workers fails with `worker_lost`"
-    )
+    lease_s: float = Field(10.0, gt=0)
+    """A worker that is silent for this long loses its tasks."""
+
+    heartbeat_s: float = Field(3.0, gt=0)
+    """How often a worker renews its leases."""
+
+    store_patience_s: float = Field(600.0, ge=0)
+    """How long a result waits for the object store before its task fails."""
+
+    drain_s: float = Field(3.0, ge=0)
+    """How long a gateway still answers after SIGTERM, while /readyz is 503."""
+
+    grace_s: float = Field(10.0, ge=0)
+    """How long a worker's tasks may run after SIGTERM before they are requeued."""
+
+    max_losses: int = Field(3, ge=1)
+    """A task that loses this many workers fails with `worker_lost`."""
 
     @property
     def tokens(self) -> tuple[str, ...]:
