@@ -27,4 +27,6 @@ UserId = Annotated[str, Path(max_length=200, pattern=r"^[^\x00]*$")]
 
 
 class Request(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -13,41 +13,43 @@ PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 
 
 class NewTokenBody(Request):
-    name: Annotated[str, Field(min_length=1, max_length=100, description="what it is for")]
-    scopes: Annotated[
-        list[Literal["tasks", "read", "admin"]], Field(min_length=1, description="its rights")
-    ] = ["tasks", "read"]
-    days: Annotated[
-        float | None, Field(gt=0, le=3660, description="days until it expires; null: never")
-    ] = 90.0
+    name: str = Field(min_length=1, max_length=100)
+    """What it is for."""
+
+    scopes: list[Literal["tasks", "read", "admin"]] = Field(["tasks", "read"], min_length=1)
+    """Its rights."""
+
+    days: float | None = Field(90.0, gt=0, le=3660)
+    """Days until it expires; null: never."""
 
 
 class LimitsBody(Request):
     """Limits of a user or organisation; null: the settings' value."""
 
-    weight: Annotated[
-        float, Field(gt=0, le=1000, description="share of the pool, relative to others")
-    ] = 1.0
-    max_running: Annotated[
-        int | None, Field(ge=1, le=10**6, description="tasks that run at once")
-    ] = None
-    max_queued: Annotated[
-        int | None, Field(ge=0, le=10**6, description="tasks that wait at once")
-    ] = None
-    cpu_hours: Annotated[float | None, Field(ge=0, le=10**9, description="per month")] = None
-    quota_bytes: Annotated[int | None, Field(ge=0, le=2**53, description="stored blobs")] = None
+    weight: float = Field(1.0, gt=0, le=1000)
+    """Share of the pool, relative to others."""
+
+    max_running: int | None = Field(None, ge=1, le=10**6)
+    """Tasks that run at once."""
+
+    max_queued: int | None = Field(None, ge=0, le=10**6)
+    """Tasks that wait at once."""
+
+    cpu_hours: float | None = Field(None, ge=0, le=10**9)
+    """Per month."""
+
+    quota_bytes: int | None = Field(None, ge=0, le=2**53)
+    """Stored blobs."""
 
 
 class OrganisationBody(LimitsBody):
     """The tasks of all its users together."""
 
-    budget: Annotated[
-        float | None,
-        Field(ge=0, le=10**9, description="euros a day (UTC); then no machine starts for them"),
-    ] = None
-    resources: Annotated[
-        ResourcesBody | None, Field(description="default for its tasks; null: none")
-    ] = None
+    budget: float | None = Field(None, ge=0, le=10**9)
+    """Euros a day (UTC); then no machine starts for them."""
+
+    resources: ResourcesBody | None = None
+    """Default for its tasks; null: none."""
 
 
 class UserBody(LimitsBody):
@@ -57,9 +59,7 @@ class UserBody(LimitsBody):
 class NewUserBody(Request):
     """A user without an identity provider: a member of a small team, or a service."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=PRINTABLE)]
-    email: Annotated[str, Field(max_length=200, pattern=PRINTABLE)] = ""
-    organisation: Annotated[str | None, Field(min_length=1, max_length=200, pattern=PRINTABLE)] = (
-        None
-    )
+    name: str = Field(min_length=1, max_length=200, pattern=PRINTABLE)
+    email: str = Field("", max_length=200, pattern=PRINTABLE)
+    organisation: str | None = Field(None, min_length=1, max_length=200, pattern=PRINTABLE)
     role: Literal["user", "manager", "admin"] = "user"

@@ -13,12 +13,9 @@ from mecapy_jupyter import wire
 class SweepBody(Request):
     """A sweep begins, or begins again with other points."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^/\x00]+$")]
-    points: Annotated[
-        list[PointKey],
-        Field(max_length=wire.MOST_POINTS, description="in the order of the table"),
-    ]
-    about: Annotated[
-        dict[Annotated[str, Field(max_length=200)], JsonValue],
-        Field(max_length=50, description="what the client notes of code and versions"),
-    ] = {}
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^/\x00]+$")
+    points: list[PointKey] = Field(max_length=wire.MOST_POINTS)
+    """In the order of the table."""
+
+    about: dict[Annotated[str, Field(max_length=200)], JsonValue] = Field({}, max_length=50)
+    """What the client notes of code and versions."""

@@ -18,26 +18,29 @@ class PayloadBody(Request):
     confined child does.
     """
 
-    pickle: Annotated[str, Field(pattern=_BASE64)] = ""
-    pickle_blob: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    buffers: Annotated[list[Digest], Field(max_length=100_000)] = []
+    pickle: str = Field("", pattern=_BASE64)
+    pickle_blob: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    buffers: list[Digest] = Field([], max_length=100_000)
 
 
 class CellBody(Request):
     """Where the code stands in its notebook, so that errors name the user's own lines."""
 
-    number: Annotated[int, Field(ge=0, le=10**9)] = 0
-    header: Annotated[str, Field(max_length=10_000)] = ""
-    filename: Annotated[str, Field(max_length=1_000)] = ""
+    number: int = Field(0, ge=0, le=10**9)
+    header: str = Field("", max_length=10_000)
+    filename: str = Field("", max_length=1_000)
 
 
 class ResourcesBody(Request):
     """What the machine must have; the cheapest class that offers it is taken (`GET /machines`)."""
 
-    cpus: Annotated[float, Field(ge=0, le=10_000)] = 0.0
-    memory_bytes: Annotated[int, Field(ge=0, le=2**53)] = 0
-    gpu: Annotated[str, Field(max_length=100, description="a type, or `any`")] = ""
-    machine: Annotated[str, Field(max_length=100, description="a class of machines")] = ""
+    cpus: float = Field(0.0, ge=0, le=10_000)
+    memory_bytes: int = Field(0, ge=0, le=2**53)
+    gpu: str = Field("", max_length=100)
+    """A type, or `any`."""
+
+    machine: str = Field("", max_length=100)
+    """A class of machines."""
 
 
 class CacheBody(Request):
@@ -45,18 +48,17 @@ class CacheBody(Request):
     result of this one is kept, unless the worker sees it read something that no key covers.
     """
 
-    key: Annotated[
-        str,
-        Field(min_length=1, max_length=100, description="hash of all that the result depends on"),
-    ]
-    seeded: Annotated[
-        str, Field(max_length=100, description="the same hash, with the random state")
-    ] = ""
-    again: Annotated[bool, Field(description="run, and replace the kept result")] = False
-    files: Annotated[
-        list[Annotated[str, Field(max_length=1000)]],
-        Field(max_length=10_000, description="files that the keys include"),
-    ] = []
+    key: str = Field(min_length=1, max_length=100)
+    """Hash of all that the result depends on."""
+
+    seeded: str = Field("", max_length=100)
+    """The same hash, with the random state."""
+
+    again: bool = False
+    """Run, and replace the kept result."""
+
+    files: list[Annotated[str, Field(max_length=1000)]] = Field([], max_length=10_000)
+    """Files that the keys include."""
 
 
 class TaskBody(Request):
@@ -68,90 +70,62 @@ class TaskBody(Request):
         }
     )
 
-    code: Annotated[
-        str,
-        Field(min_length=1, description="Python; the value of the last expression is the result"),
-    ]
-    name: Annotated[str, Field(max_length=200, description="shown in lists, and to filter by")] = ""
-    inputs: Annotated[
-        dict[Annotated[str, Field(max_length=200)], JsonValue],
-        Field(description="become variables of the code"),
-    ] = {}
-    outputs: Annotated[
-        list[Annotated[str, Field(max_length=200)]] | None,
-        Field(
-            max_length=1000,
-            description="names (or globs) of variables to return as an object; none: the last "
-            "expression",
-        ),
-    ] = None
-    keep: Annotated[
-        list[Annotated[str, Field(max_length=200)]],
-        Field(max_length=100, description="globs of files that come home (Python clients)"),
-    ] = []
-    priority: Annotated[int, Field(ge=0, le=9, description="9 starts first")] = wire.PRIORITY
-    timeout: Annotated[
-        float, Field(gt=0, description="run time in seconds after which the task fails")
-    ] = wire.TIMEOUT_S
-    retries: Annotated[
-        int, Field(ge=0, le=10, description="further attempts when the code fails")
-    ] = 0
+    code: str = Field(min_length=1)
+    """Python; the value of the last expression is the result."""
+
+    name: str = Field("", max_length=200)
+    """Shown in lists, and to filter by."""
+
+    inputs: dict[Annotated[str, Field(max_length=200)], JsonValue] = {}
+    """Become variables of the code."""
+
+    outputs: list[Annotated[str, Field(max_length=200)]] | None = Field(None, max_length=1000)
+    """Names (or globs) of variables to return as an object; none: the last expression."""
+
+    keep: list[Annotated[str, Field(max_length=200)]] = Field([], max_length=100)
+    """Globs of files that come home (Python clients)."""
+
+    priority: int = Field(wire.PRIORITY, ge=0, le=9)
+    """9 starts first."""
+
+    timeout: float = Field(wire.TIMEOUT_S, gt=0)
+    """Run time in seconds after which the task fails."""
+
+    retries: int = Field(0, ge=0, le=10)
+    """Further attempts when the code fails."""
+
     payload: PayloadBody | None = None
     cell: CellBody | None = None
-    python: Annotated[
-        str,
-        Field(
-            pattern=r"^(3\.\d{1,2})?$",
-            description='"major.minor" the payload was pickled with: runs on no other; empty: on '
-            "any",
-        ),
-    ] = ""
-    signature: Annotated[
-        str,
-        Field(pattern=r"^([0-9a-f]{64})?$", description="HMAC that Python clients add"),
-    ] = ""
+    python: str = Field("", pattern=r"^(3\.\d{1,2})?$")
+    """The Python that the payload was pickled with, as "3.12": runs on no other; empty: on any."""
+
+    signature: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    """HMAC that Python clients add."""
+
     resources: ResourcesBody | None = None
-    escalate: Annotated[
-        bool,
-        Field(
-            description="out of time, run again on a class with more processors, twice as long, "
-            "at most twice"
-        ),
-    ] = False
-    sweep: Annotated[
-        str, Field(max_length=200, description="name of the sweep that it is a part of")
-    ] = ""
-    points: Annotated[
-        list[PointKey],
-        Field(max_length=wire.MOST_POINTS, description="keys of the sweep's points it computes"),
-    ] = []
-    needs: Annotated[
-        dict[
-            Annotated[str, Field(max_length=200)],
-            Annotated[str, Field(pattern=wire.NEED, max_length=wire.NEED_CHARS)],
-        ],
-        Field(
-            max_length=wire.MOST_NEEDS,
-            description="variables that are results of my other tasks, as "
-            "`task:<id>:<variable>`, without a variable the whole result; the task is `blocked` "
-            "until those are completed",
-        ),
-    ] = {}
-    workflow: Annotated[
-        str,
-        Field(
-            pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$",
-            description="the id of the workflow it belongs to",
-        ),
-    ] = ""
-    packages: Annotated[
-        list[Annotated[str, Field(min_length=1, max_length=200)]],
-        Field(
-            max_length=100,
-            description='requirements, as "gmsh==4.13", that the code can import besides what '
-            "the workers have",
-        ),
-    ] = []
+    escalate: bool = False
+    """Out of time, run again on a class with more processors, twice as long, at most twice."""
+
+    sweep: str = Field("", max_length=200)
+    """Name of the sweep that it is a part of."""
+
+    points: list[PointKey] = Field([], max_length=wire.MOST_POINTS)
+    """Keys of the sweep's points it computes."""
+
+    needs: dict[
+        Annotated[str, Field(max_length=200)],
+        Annotated[str, Field(pattern=wire.NEED, max_length=wire.NEED_CHARS)],
+    ] = Field({}, max_length=wire.MOST_NEEDS)
+    """Variables that are results of my other tasks, as `task:<id>:<variable>`, without a variable
+    the whole result; the task is `blocked` until those are completed.
+    """
+
+    workflow: str = Field("", pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$")
+    """The id of the workflow it belongs to."""
+
+    packages: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field([], max_length=100)
+    """Requirements, as "gmsh==4.13", that the code can import besides what the workers have."""
+
     notify: NotifyTargets = []
     cache: CacheBody | None = None
 
@@ -172,19 +146,26 @@ _ADDED = ("sweep", "points", "needs", "workflow", "packages", "cache", "escalate
 
 
 class ExtendBody(Request):
-    seconds: Annotated[float, Field(gt=0, le=10**8, description="added to its timeout")]
+    seconds: float = Field(gt=0, le=10**8)
+    """Added to its timeout."""
 
 
 class NotifyBody(Request):
     notify: NotifyTargets
-    check: Annotated[bool, Field(description="change nothing; only refuse what is refused")] = False
+    check: bool = False
+    """Change nothing; only refuse what is refused."""
 
 
 class CommBody(Request):
-    comm_id: Annotated[str, Field(min_length=1, max_length=128, description="of its `comm_open`")]
-    data: Annotated[dict[str, JsonValue], Field(description="as in Jupyter's `comm_msg`")]
-    buffers: Annotated[list[str], Field(max_length=1000, description="in base64")] = []
+    comm_id: str = Field(min_length=1, max_length=128)
+    """Of its `comm_open`."""
+
+    data: dict[str, JsonValue]
+    """As in Jupyter's `comm_msg`."""
+
+    buffers: list[str] = Field([], max_length=1000)
+    """In base64."""
 
 
 class CommsBody(Request):
-    messages: Annotated[list[CommBody], Field(min_length=1, max_length=200)]
+    messages: list[CommBody] = Field(min_length=1, max_length=200)

@@ -18,24 +18,18 @@ Key = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^:\x00]+$")
 class NodeBody(TaskBody):
     """A task of a new workflow, as `POST /tasks` takes it."""
 
-    needs: Annotated[
-        dict[
-            Annotated[str, Field(max_length=200)],
-            Annotated[str, Field(pattern=NODE_NEED, max_length=500)],
-        ],
-        Field(
-            max_length=wire.MOST_NEEDS,
-            description="variables that are results of others: `node:<name>:<variable>` of this "
-            "workflow, or `task:<id>:<variable>`; without a variable the whole result",
-        ),
-    ] = {}
+    needs: dict[
+        Annotated[str, Field(max_length=200)],
+        Annotated[str, Field(pattern=NODE_NEED, max_length=500)],
+    ] = Field({}, max_length=wire.MOST_NEEDS)
+    """Variables that are results of others: `node:<name>:<variable>` of this workflow, or
+    `task:<id>:<variable>`; without a variable the whole result.
+    """
 
 
 class WorkflowBody(Request):
     """A workflow, with tasks by name; or without, and tasks name it (`POST /tasks`)."""
 
-    name: Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
-    tasks: Annotated[
-        dict[Key, NodeBody],
-        Field(max_length=MOST_TASKS, description="by name; together they form no cycle"),
-    ] = {}
+    name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
+    tasks: dict[Key, NodeBody] = Field({}, max_length=MOST_TASKS)
+    """By name; together they form no cycle."""
