@@ -1,5 +1,9 @@
 """The state machine of tasks in PostgreSQL. Callers say `tasks.submit`, `tasks.start` …"""
 
+# What is imported here is what there is, so the names need no second list.
+# ruff: noqa: F401
+# pyright: reportUnusedImport=false
+
 from mecapy_backend.store.tasks.cancelling import Cancellation, cancel, cancel_below
 from mecapy_backend.store.tasks.extension import Extended, extend
 from mecapy_backend.store.tasks.graph import (
@@ -51,51 +55,3 @@ from mecapy_backend.store.tasks.transitions import (
     forget,
     start,
 )
-
-__all__ = [
-    "LEFT",
-    "LOST",
-    "BlobsNotStored",
-    "Cancellation",
-    "Conflict",
-    "Expired",
-    "Extended",
-    "Finished",
-    "Lease",
-    "Needed",
-    "NoSuchParents",
-    "NoSuchWorkflow",
-    "OtherPythons",
-    "ParentResult",
-    "QueuedTask",
-    "StartedAttempt",
-    "Submitted",
-    "TaskPlace",
-    "TaskRow",
-    "TooManyQueued",
-    "cancel",
-    "cancel_below",
-    "due_again",
-    "extend",
-    "finish",
-    "forget",
-    "forget_checkpoint",
-    "get",
-    "keep_checkpoint",
-    "lost_outcome",
-    "mark_network_used",
-    "mean_run_s",
-    "once_outcome",
-    "owner_of_shared",
-    "page",
-    "queue_heads",
-    "queued_tasks",
-    "reclaim_expired",
-    "renew",
-    "request",
-    "requeue",
-    "set_shared",
-    "start",
-    "stored_log",
-    "submit",
-]
