@@ -37,83 +37,70 @@ from mecapy_backend.page.door import View, enter
 
 @dataclass(frozen=True, slots=True)
 class PageRoute:
-    """`acts_as`: the REST route whose right it needs and as which it is audited. `link`: how the
-    pages name it; empty: they do not.
+    """`like`: the REST route whose right it needs and as which it is audited; empty: the one of
+    its own address. `link`: how the pages name it; empty: they do not.
     """
 
     method: str
     path: str
     view: View
-    acts_as: str
+    like: str = ""
     link: str = ""
+
+    @property
+    def acts_as(self) -> str:
+        return self.like or f"{self.method} {self.path.removeprefix('/page')}"
 
 
 PAGES = (
-    PageRoute("GET", "/", tasks.listed, "GET /tasks", "My tasks"),
-    PageRoute("GET", "/page/tasks/{task_id}", task.shown, "GET /tasks/{task_id}"),
+    PageRoute("GET", "/", tasks.listed, "GET /tasks", link="My tasks"),
+    PageRoute("GET", "/page/tasks/{task_id}", task.shown),
     PageRoute("GET", "/page/tasks/{task_id}/output", task.output, "GET /tasks/{task_id}/events"),
     PageRoute("GET", "/page/tasks/{task_id}/curves", task.curves, "GET /tasks/{task_id}/events"),
     PageRoute("GET", "/page/changes", live.of_mine, "GET /tasks"),
     PageRoute("GET", "/page/tasks/{task_id}/changes", live.of_task, "GET /tasks/{task_id}/events"),
-    PageRoute("POST", "/page/tasks/{task_id}/cancel", task.cancel, "POST /tasks/{task_id}/cancel"),
+    PageRoute("POST", "/page/tasks/{task_id}/cancel", task.cancel),
     PageRoute("POST", "/page/tasks/{task_id}/again", task.again, "POST /tasks"),
-    PageRoute("POST", "/page/tasks/{task_id}/share", task.share, "POST /tasks/{task_id}/share"),
+    PageRoute("POST", "/page/tasks/{task_id}/share", task.share),
     PageRoute(
         "POST", "/page/tasks/{task_id}/unshare", task.unshare, "DELETE /tasks/{task_id}/share"
     ),
-    PageRoute("GET", task.SHARED + "{task_id}", task.shown, "GET /shared/{task_id}"),
+    PageRoute("GET", task.SHARED + "{task_id}", task.shown),
     PageRoute("GET", task.SHARED + "{task_id}/output", task.output, "GET /shared/{task_id}"),
     PageRoute("GET", task.SHARED + "{task_id}/curves", task.curves, "GET /shared/{task_id}"),
     PageRoute("GET", task.SHARED + "{task_id}/changes", live.of_task, "GET /shared/{task_id}"),
-    PageRoute("GET", "/page/sweeps", sweeps.listed, "GET /sweeps", "Sweeps"),
-    PageRoute("GET", "/page/sweeps/{name}", sweeps.shown, "GET /sweeps/{name}"),
-    PageRoute("POST", "/page/sweeps/{name}/pause", sweeps.pause, "POST /sweeps/{name}/pause"),
-    PageRoute("POST", "/page/sweeps/{name}/resume", sweeps.resume, "POST /sweeps/{name}/resume"),
-    PageRoute("POST", "/page/sweeps/{name}/cancel", sweeps.cancel, "POST /sweeps/{name}/cancel"),
-    PageRoute("GET", "/page/workflows", workflows.listed, "GET /workflows", "Workflows"),
-    PageRoute(
-        "GET",
-        "/page/workflows/{workflow_id}",
-        workflows.shown,
-        "GET /workflows/{workflow_id}",
-    ),
-    PageRoute(
-        "POST",
-        "/page/workflows/{workflow_id}/cancel",
-        workflows.cancel,
-        "POST /workflows/{workflow_id}/cancel",
-    ),
-    PageRoute(
-        "POST",
-        "/page/workflows/{workflow_id}/retry",
-        workflows.retry,
-        "POST /workflows/{workflow_id}/retry",
-    ),
-    PageRoute("GET", "/page/pool", pool.shown, "GET /workers", "Pool"),
+    PageRoute("GET", "/page/sweeps", sweeps.listed, link="Sweeps"),
+    PageRoute("GET", "/page/sweeps/{name}", sweeps.shown),
+    PageRoute("POST", "/page/sweeps/{name}/pause", sweeps.pause),
+    PageRoute("POST", "/page/sweeps/{name}/resume", sweeps.resume),
+    PageRoute("POST", "/page/sweeps/{name}/cancel", sweeps.cancel),
+    PageRoute("GET", "/page/workflows", workflows.listed, link="Workflows"),
+    PageRoute("GET", "/page/workflows/{workflow_id}", workflows.shown),
+    PageRoute("POST", "/page/workflows/{workflow_id}/cancel", workflows.cancel),
+    PageRoute("POST", "/page/workflows/{workflow_id}/retry", workflows.retry),
+    PageRoute("GET", "/page/pool", pool.shown, "GET /workers", link="Pool"),
     PageRoute(
         "POST", "/page/workers/{worker_id:path}/drain", pool.drain, "PATCH /workers/{worker_id}"
     ),
-    PageRoute("GET", "/page/costs", costs.shown, "GET /me", "Costs"),
-    PageRoute("GET", "/page/account", account.shown, "GET /me", "Account"),
-    PageRoute("POST", "/page/tokens", account.make_token, "POST /tokens"),
+    PageRoute("GET", "/page/costs", costs.shown, "GET /me", link="Costs"),
+    PageRoute("GET", "/page/account", account.shown, "GET /me", link="Account"),
+    PageRoute("POST", "/page/tokens", account.make_token),
     PageRoute(
         "POST", "/page/tokens/{token_id}/revoke", account.revoke_token, "DELETE /tokens/{token_id}"
     ),
     PageRoute("POST", "/page/logout", login.log_out, "GET /me"),
-    PageRoute("GET", "/page/users", people.listed, "GET /users", "Users"),
-    PageRoute("GET", "/page/users/tasks", people.tasks, "GET /users/tasks", "Users' tasks"),
+    PageRoute("GET", "/page/users", people.listed, link="Users"),
+    PageRoute("GET", "/page/users/tasks", people.tasks, link="Users' tasks"),
     PageRoute("POST", "/page/users/{user_id}", people.change, "PATCH /users/{user_id}"),
-    PageRoute(
-        "GET", "/page/organisations", people.organisations, "GET /organisations", "Organisations"
-    ),
+    PageRoute("GET", "/page/organisations", people.organisations, link="Organisations"),
     PageRoute(
         "POST",
         "/page/organisations/{organisation_id:path}",
         people.limit,
         "PATCH /organisations/{organisation_id}",
     ),
-    PageRoute("GET", "/page/audit", audit.listed, "GET /audit", "Audit"),
-    PageRoute("GET", "/page/health", audit.health, "GET /metrics", "Health"),
+    PageRoute("GET", "/page/audit", audit.listed, link="Audit"),
+    PageRoute("GET", "/page/health", audit.health, "GET /metrics", link="Health"),
 )
 
 
