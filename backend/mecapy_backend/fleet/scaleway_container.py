@@ -15,20 +15,7 @@ import structlog
 
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.provider import Tag
-from mecapy_backend.fleet.scaleway_sdk import (
-    ANSWER_S,
-    Container,
-    ContainerPrivacy,
-    ContainerProbe,
-    ContainerProbeHTTPProbe,
-    ContainerProtocol,
-    ContainerSandbox,
-    ContainerV1API,
-    Namespace,
-    ScalewayRefused,
-    asked,
-    client,
-)
+from mecapy_backend.fleet.scaleway_sdk import ANSWER_S, ScalewayRefused, asked, client, container
 from mecapy_backend.fleet.scaleway_serverless import ServerlessProvider, delete, worker_arguments
 
 log = structlog.get_logger()
@@ -38,7 +25,7 @@ _PROBE_S, _PROBE_ANSWER_S, _ALIVE_FAILURES = 10, 5, 6
 _READY_WITHIN_S, _LOOK_S = 120.0, 1.0
 
 
-class ScalewayContainerProvider(ServerlessProvider[Container]):
+class ScalewayContainerProvider(ServerlessProvider[container.Container]):
     def __init__(
         self,
         regions: tuple[str, ...],
@@ -50,10 +37,10 @@ class ScalewayContainerProvider(ServerlessProvider[Container]):
         ready_within_s: float = _READY_WITHIN_S,
     ) -> None:
         super().__init__(regions, url, settings, look_s)
-        self._api = ContainerV1API(client(answer_s))
+        self._api = container.ContainerV1API(client(answer_s))
         self._ready_within_s = ready_within_s
 
-    def _tagged(self, region: str) -> list[tuple[Tag, Container]]:
+    def _tagged(self, region: str) -> list[tuple[Tag, container.Container]]:
         """The containers with a tag, without those that are being deleted."""
         found = asked(
             f"containers in {region}", lambda: self._api.list_containers_all(region=region)
@@ -82,7 +69,7 @@ class ScalewayContainerProvider(ServerlessProvider[Container]):
             )
         return number
 
-    def _named(self, where: str, region: str, name: str) -> Namespace | None:
+    def _named(self, where: str, region: str, name: str) -> container.Namespace | None:
         """The API's own filter by name was seen to let other names through."""
         found = asked(where, lambda: self._api.list_namespaces_all(region=region))
         return next((one for one in found if one.name == name), None)
@@ -102,13 +89,13 @@ class ScalewayContainerProvider(ServerlessProvider[Container]):
             secret_environment_variables={"MECAPY_MACHINE_TOKEN": token},
             min_scale=1, max_scale=1, mvcpu_limit=round(machine.cpus * machine.slots * 1000),
             memory_limit_bytes=memory_bytes(machine), local_storage_limit_bytes=_DISK_BYTES,
-            sandbox=ContainerSandbox.V1, privacy=ContainerPrivacy.PRIVATE,
-            protocol=ContainerProtocol.HTTP1, port=_PORT, https_connections_only=True,
+            sandbox=container.ContainerSandbox.V1, privacy=container.ContainerPrivacy.PRIVATE,
+            protocol=container.ContainerProtocol.HTTP1, port=_PORT, https_connections_only=True,
             startup_probe=_probe(patience), liveness_probe=_probe(_ALIVE_FAILURES),
         ))  # fmt: skip
         return made.id
 
-    def _end(self, region: str, tag: Tag, one: Container) -> None:
+    def _end(self, region: str, tag: Tag, one: container.Container) -> None:
         """Accepted, it goes by itself within seconds."""
         if str(one.status) == "error":
             log.warning("container failed", machine=tag.machine, why=one.error_message)
@@ -121,10 +108,9 @@ def memory_bytes(machine: MachineClass) -> int:
     return -(-(machine.memory_bytes * machine.slots + _WORKER_BYTES) // _MB) * _MB
 
 
-def _probe(failures: int) -> ContainerProbe:
+def _probe(failures: int) -> container.ContainerProbe:
     """A probe of the worker's port; a container that hangs is ended, and the scaler replaces its
     machine.
     """
-    return ContainerProbe(
-        failures, f"{_PROBE_S}s", f"{_PROBE_ANSWER_S}s", http=ContainerProbeHTTPProbe("/livez")
-    )
+    asked_at = container.ContainerProbeHTTPProbe("/livez")
+    return container.ContainerProbe(failures, f"{_PROBE_S}s", f"{_PROBE_ANSWER_S}s", http=asked_at)

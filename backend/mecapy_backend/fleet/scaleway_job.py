@@ -10,15 +10,7 @@ from collections.abc import Mapping
 
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.provider import Tag
-from mecapy_backend.fleet.scaleway_sdk import (
-    ANSWER_S,
-    JobDefinition,
-    JobsV1Alpha2API,
-    RetryPolicy,
-    ScalewayRefused,
-    asked,
-    client,
-)
+from mecapy_backend.fleet.scaleway_sdk import ANSWER_S, ScalewayRefused, asked, client, jobs
 from mecapy_backend.fleet.scaleway_serverless import ServerlessProvider, delete, worker_arguments
 
 _WORKER_MIB, _DISK_MIB = 1024, 10_000
@@ -27,7 +19,7 @@ _ENDED = ("succeeded", "failed", "interrupted")
 _ENDS_WITHIN_S, _LOOK_S = 60.0, 1.0
 
 
-class ScalewayJobProvider(ServerlessProvider[JobDefinition]):
+class ScalewayJobProvider(ServerlessProvider[jobs.JobDefinition]):
     def __init__(
         self,
         regions: tuple[str, ...],
@@ -38,9 +30,9 @@ class ScalewayJobProvider(ServerlessProvider[JobDefinition]):
         look_s: float = _LOOK_S,
     ) -> None:
         super().__init__(regions, url, settings, look_s)
-        self._jobs = JobsV1Alpha2API(client(answer_s))
+        self._jobs = jobs.JobsV1Alpha2API(client(answer_s))
 
-    def _tagged(self, region: str) -> list[tuple[Tag, JobDefinition]]:
+    def _tagged(self, region: str) -> list[tuple[Tag, jobs.JobDefinition]]:
         found = asked(
             f"jobs in {region}", lambda: self._jobs.list_job_definitions_all(region=region)
         )
@@ -54,7 +46,7 @@ class ScalewayJobProvider(ServerlessProvider[JobDefinition]):
             cpu_limit=round(machine.cpus * machine.slots * 1000), memory_limit=memory_mib(machine),
             local_storage_capacity=_DISK_MIB, startup_command=["mecapy"],
             args=worker_arguments(tag, machine),
-            environment_variables=given, retry_policy=RetryPolicy(max_retries=0),
+            environment_variables=given, retry_policy=jobs.RetryPolicy(max_retries=0),
             job_timeout=f"{min(_LONGEST_S, round(machine.hours * 3600) + _SPARE_S)}s",
         ))  # fmt: skip
         try:
@@ -68,7 +60,7 @@ class ScalewayJobProvider(ServerlessProvider[JobDefinition]):
             raise
         return made.id
 
-    def _end(self, region: str, tag: Tag, one: JobDefinition) -> None:
+    def _end(self, region: str, tag: Tag, one: jobs.JobDefinition) -> None:
         """Its run, then its definition, which cannot be deleted before."""
         where = f"the job {one.id} in {region}"
         until = time.monotonic() + _ENDS_WITHIN_S

@@ -15,45 +15,20 @@ import requests
 import scaleway_core.api as core
 from requests.exceptions import RequestException
 from scaleway.block.v1 import BlockV1API  # pyright: ignore[reportMissingTypeStubs]
-from scaleway.container.v1 import (  # pyright: ignore[reportMissingTypeStubs]
-    Container,
-    ContainerPrivacy,
-    ContainerProbe,
-    ContainerProbeHTTPProbe,
-    ContainerProtocol,
-    ContainerSandbox,
-    ContainerV1API,
-    Namespace,
-)
-from scaleway.instance.v1 import (  # pyright: ignore[reportMissingTypeStubs]
-    Server,
-    ServerAction,
-    ServerState,
-)
+from scaleway.container import v1 as container  # pyright: ignore[reportMissingTypeStubs]
+from scaleway.instance import v1 as instance  # pyright: ignore[reportMissingTypeStubs]
 from scaleway.instance.v1.custom_api import (  # pyright: ignore[reportMissingTypeStubs]
     InstanceUtilsV1API,
 )
-from scaleway.jobs.v1alpha2 import (  # pyright: ignore[reportMissingTypeStubs]
-    JobDefinition,
-    JobsV1Alpha2API,
-    RetryPolicy,
-)
-from scaleway.marketplace.v2 import (  # pyright: ignore[reportMissingTypeStubs]
-    LocalImageType,
-    MarketplaceV2API,
-)
+from scaleway.jobs import v1alpha2 as jobs  # pyright: ignore[reportMissingTypeStubs]
+from scaleway.marketplace import v2 as marketplace  # pyright: ignore[reportMissingTypeStubs]
 from scaleway_core.client import Client
 
 from mecapy_backend.fleet.provider import ProviderRefused
 from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.wire import JsonObject
 
-__all__ = [
-    "BlockV1API", "Client", "Container", "ContainerPrivacy", "ContainerProbe",
-    "ContainerProbeHTTPProbe", "ContainerProtocol", "ContainerSandbox", "ContainerV1API",
-    "InstanceUtilsV1API", "JobDefinition", "JobsV1Alpha2API", "LocalImageType", "MarketplaceV2API",
-    "Namespace", "RetryPolicy", "Server", "ServerAction", "ServerState",
-]  # fmt: skip
+__all__ = ["BlockV1API", "InstanceUtilsV1API", "container", "instance", "jobs", "marketplace"]
 ANSWER_S = 30.0
 Found = TypeVar("Found")
 _NAMES = ("SCW_ACCESS_KEY", "SCW_SECRET_KEY", "SCW_DEFAULT_PROJECT_ID")

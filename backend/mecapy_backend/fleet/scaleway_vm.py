@@ -8,23 +8,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 
+from mecapy_backend.fleet import scaleway_sdk as sdk
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.cloud_config import cloud_config
 from mecapy_backend.fleet.provider import ProviderRefused, Tag
-from mecapy_backend.fleet.scaleway_sdk import (
-    ANSWER_S,
-    BlockV1API,
-    InstanceUtilsV1API,
-    LocalImageType,
-    MarketplaceV2API,
-    ScalewayRefused,
-    Server,
-    ServerAction,
-    ServerState,
-    asked,
-    client,
-)
+from mecapy_backend.fleet.scaleway_sdk import ANSWER_S, ScalewayRefused, asked, client, instance
 
+_BOOTABLE = sdk.marketplace.LocalImageType.INSTANCE_SBS
 _IMAGE = "ubuntu_noble"  # its kernel has Landlock, with TCP
 _AWAY_S = 300.0
 _GONE_WITHIN_S = 120.0
@@ -47,8 +37,8 @@ class ScalewayVmProvider:
     ) -> None:
         opened = client(answer_s)
         self._zones, self._url, self._settings, self._look_s = zones, url, settings, look_s
-        self._servers, self._volumes = InstanceUtilsV1API(opened), BlockV1API(opened)
-        self._images = MarketplaceV2API(opened)
+        self._servers, self._volumes = sdk.InstanceUtilsV1API(opened), sdk.BlockV1API(opened)
+        self._images = sdk.marketplace.MarketplaceV2API(opened)
         self._away_s: dict[str, float] = {}
         self._known: dict[str, dict[str, str]] = {}
 
@@ -136,7 +126,7 @@ class ScalewayVmProvider:
             asked(where, lambda: self._servers.set_server_user_data(
                 server.id, "cloud-init", config.encode(), zone))  # fmt: skip
             asked(where, lambda: self._servers.server_action(
-                server_id=server.id, zone=zone, action=ServerAction.POWERON))  # fmt: skip
+                server_id=server.id, zone=zone, action=instance.ServerAction.POWERON))  # fmt: skip
         except ScalewayRefused as refused:
             if not refused.away:
                 self.stop(f"{zone}/{server.id}", tag)
@@ -146,13 +136,13 @@ class ScalewayVmProvider:
 
     def _image(self, where: str, zone: str, kind: str) -> str:
         found = asked(where, lambda: self._images.list_local_images_all(
-            image_label=_IMAGE, zone=zone, type_=LocalImageType.INSTANCE_SBS))  # fmt: skip
+            image_label=_IMAGE, zone=zone, type_=_BOOTABLE))  # fmt: skip
         fitting = [one.id for one in found if kind in one.compatible_commercial_types]
         if not fitting:
             raise ScalewayRefused(f"Scaleway, {where}: there is no such type in this zone")
         return fitting[0]
 
-    def _servers_of(self, zone: str, tag: str) -> list[Server]:
+    def _servers_of(self, zone: str, tag: str) -> list[instance.Server]:
         where = f"in {zone}"
         return asked(where, lambda: self._servers.list_servers_all(zone=zone, tags=[tag]))
 
@@ -163,7 +153,7 @@ class ScalewayVmProvider:
     def _tagged_ips(self, zone: str, tag: str) -> list[str]:
         return [one.id for one in self._servers.list_ips_all(zone=zone, tags=[tag])]
 
-    def _tag_volumes(self, zone: str, server: Server, tag: Tag) -> None:
+    def _tag_volumes(self, zone: str, server: instance.Server, tag: Tag) -> None:
         """Made with the server, and without its tags: after it nobody would know whose they are."""
         for volume in server.volumes.values():
             if volume.volume_type == "sbs_volume":
@@ -171,16 +161,19 @@ class ScalewayVmProvider:
                     volume_id=v.id, zone=zone, tags=[f"mecapy-stack={tag.stack}", str(tag)],
                 ))  # fmt: skip
 
-    def _end(self, zone: str, server: Server) -> None:
+    def _end(self, zone: str, server: instance.Server) -> None:
         """A server that is off cannot be terminated, only deleted."""
         where = f"{server.name} in {zone}"
 
         def end() -> None:
-            if server.state in (ServerState.STOPPED, ServerState.STOPPED_IN_PLACE):
+            if server.state in (
+                instance.ServerState.STOPPED,
+                instance.ServerState.STOPPED_IN_PLACE,
+            ):
                 self._servers.delete_server(server_id=server.id, zone=zone)
             else:
                 self._servers.server_action(
-                    server_id=server.id, zone=zone, action=ServerAction.TERMINATE
+                    server_id=server.id, zone=zone, action=instance.ServerAction.TERMINATE
                 )
 
         try:
