@@ -14,6 +14,7 @@ from mecapy_backend.fleet.cloud_config import cloud_config
 from mecapy_backend.fleet.provider import ProviderRefused, Tag
 from mecapy_backend.fleet.scaleway_sdk import ANSWER_S, ScalewayRefused, asked, client, instance
 
+_OFF = instance.ServerState.STOPPED, instance.ServerState.STOPPED_IN_PLACE
 _BOOTABLE = sdk.marketplace.LocalImageType.INSTANCE_SBS
 _IMAGE = "ubuntu_noble"  # its kernel has Landlock, with TCP
 _AWAY_S = 300.0
@@ -166,10 +167,7 @@ class ScalewayVmProvider:
         where = f"{server.name} in {zone}"
 
         def end() -> None:
-            if server.state in (
-                instance.ServerState.STOPPED,
-                instance.ServerState.STOPPED_IN_PLACE,
-            ):
+            if server.state in _OFF:
                 self._servers.delete_server(server_id=server.id, zone=zone)
             else:
                 self._servers.server_action(
