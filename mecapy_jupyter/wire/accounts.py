@@ -36,9 +36,9 @@ class UserInfo(Limits):
 
 @dataclass(frozen=True, slots=True)
 class OrganisationInfo(Limits):
-    """`budget`: euros a day (UTC), None: no limit. `resources`: of tasks that ask for none. `users`: who
-    is not deleted. `euros`: of this month, and of them `euros_today`. `tasks`: how many there ever
-    were, by state, those of deleted users too.
+    """`budget`: euros a day (UTC), None: no limit. `resources`: of tasks that ask for none.
+    `users`: how many are not deleted. `euros`: of this month, and of them `euros_today`. `tasks`:
+    how many there ever were, by state, those of deleted users too.
     """
 
     id: str = ""
