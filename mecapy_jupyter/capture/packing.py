@@ -8,7 +8,7 @@ from typing import Any
 
 from mecapy_jupyter.capture import diagnose
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import prelude
+from mecapy_jupyter.travel.environment import prelude, user_modules
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.pickling import payload
 
@@ -33,11 +33,11 @@ def pack(
     The text of a cell with a secret is not sent.
     """
     diagnose.check_sizes(values)
-    cells = set[str]()
+    cells, own = set[str](), user_modules.Collected()
     carried, beside = folder.carried(keep) if folder else (None, [])
 
     def around(modules: list[str]) -> dict[str, Any]:
-        made = prelude.make(modules, values, words, imports, cells)
+        made = prelude.make(modules, values, words, imports, cells, own)
         return made | {
             "folder": carried,
             "cells": {
@@ -52,7 +52,7 @@ def pack(
             [values],
             namespace,
             prelude=around,
-            states=lambda modules: prelude.states([*modules, *imports]),
+            states=prelude.ModuleStates(own, imports),
             cells=cells,
             beside=beside,
         )

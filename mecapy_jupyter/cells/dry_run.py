@@ -15,6 +15,7 @@ from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client import config, requirements, result_cache
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors, units
+from mecapy_jupyter.travel.environment import module_sources
 from mecapy_jupyter.travel.pickling import payload
 from mecapy_jupyter.wire import InstalledPackages
 
@@ -66,7 +67,7 @@ def _variables(values: Mapping[str, Any]) -> Iterator[str]:
 
 def _around(prelude: Mapping[str, Any]) -> Iterator[str]:
     modules = [
-        f"{module['name']} ({units.size(len(module['source']))})"
+        f"{module['name']} ({units.size(module_sources.size_of(module))})"
         for module in prelude.get("modules", ())
     ]
     if modules:

@@ -63,7 +63,7 @@ def prepared(
             values, namespace, words, imports, gateway.secret_in, folder, request.keep
         )
     check(packed)
-    if gateway.secret_in(packed.stream):
+    if any(gateway.secret_in(bytes(text)) for text in (packed.stream, *packed.ahead)):
         raise errors.CannotSend(_token_in(values, gateway))
     if cache is not None:
         in_graph = bool(met.futures or current_workflow.id_of.get())

@@ -74,7 +74,7 @@ class Notebook:
             [values],
             self.ns,
             prelude=lambda own: prelude.make(own, values, ()),
-            states=prelude.states,
+            states=prelude.ModuleStates(),
         )
         stream, buffers, self.back_bytes = other_side(
             textwrap.dedent(code), packed.stream, [bytearray(b) for b in packed.buffers]

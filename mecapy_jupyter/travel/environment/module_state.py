@@ -21,7 +21,7 @@ from mecapy_jupyter.travel.environment import state_pickler
 States = dict[str, dict[str, Any]]
 """Module → path → value."""
 IsOwn = Callable[[types.ModuleType], bool]
-_SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
+SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _OF_A_PROCESS = frozenset({"_thread", "threading", "_io", "_socket", "socket", "sqlite3"})
 
 
@@ -104,7 +104,7 @@ def _of_function(
             yield f"{path}.{name}", held
     named = function.__kwdefaults__ or {}
     for name, held in zip(_DEFAULTS, (function.__defaults__ or (), named), strict=True):
-        if not all(type(part) in _SCALARS for part in (named.values() if held is named else held)):
+        if not all(type(part) in SCALARS for part in (named.values() if held is named else held)):
             yield f"{path}.{name}", held
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         with suppress(ValueError):  # it has no value yet
@@ -226,7 +226,7 @@ def same(before: Any, now: Any) -> bool:
     """Whether it is one object, or two numbers or texts that are equal."""
     if before is now:
         return True
-    scalar = type(before) is type(now) and type(now) in _SCALARS
+    scalar = type(before) is type(now) and type(now) in SCALARS
     return scalar and state_pickler.dumps(before) == state_pickler.dumps(now)
 
 

@@ -4,6 +4,7 @@ which the others cannot be opened.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import types
@@ -16,7 +17,9 @@ from mecapy_jupyter.travel.environment import (
     executed_source,
     fingerprint,
     module_importer,
+    module_sources,
     module_state,
+    module_text,
     patches,
     process_state,
     setup_cells,
@@ -30,16 +33,18 @@ def make(
     words: Sequence[str],
     imports: Sequence[str] = (),
     cells: Iterable[str] = (),
+    own: user_modules.Collected | None = None,
 ) -> dict[str, Any]:
-    """Returns plain data: `modules` (sources), `imports` (submodules to import), `made` (pickles of
-    the state of modules created at run time, opened after their first import), `ambient` (state of
-    the process; a cell that reads and imports nothing gets little of it), `cells` (see
-    `cell_sources`).
+    """Returns plain data: `modules` and `texts` (see `module_sources`), `imports` (submodules to
+    import), `made` (pickles of the state of modules created at run time, opened after their first
+    import), `ambient` (state of the process; a cell that reads and imports nothing gets little of
+    it), `cells` (see `cell_sources`).
 
     `module_names`: the user's own modules that the values need; `words`: identifiers in the code;
-    `imports`: modules that the code imports; `cells`: files of the functions in the values.
+    `imports`: modules that the code imports; `cells`: files of the functions in the values; `own`:
+    what this submission has collected already.
     """
-    sources = user_modules.collect([*module_names, *imports])
+    sources = (own or user_modules.Collected()).of([*module_names, *imports])
     loaded = {
         source.name: sys.modules[source.name] for source in sources if source.name in sys.modules
     }
@@ -50,7 +55,7 @@ def make(
     submodules, salt = _submodules(values, frozenset(words)), fingerprint.new_salt()
     used = _used(values, imports, submodules) - loaded.keys()
     return {
-        "modules": [asdict(source) for source in sources],
+        **module_sources.placed(sources),
         "imports": submodules,
         "made": {name: module_state.pickled(held, made, cells) for name, held in states.items()},
         "fingerprint": fingerprint.of(used, salt),
@@ -63,28 +68,36 @@ def make(
     }
 
 
-def states(module_names: Sequence[str]) -> module_state.States:
-    """The current state of these modules of the user and of those that they need. It travels with
-    the values (`payload.pack`).
+class ModuleStates:
+    """The state of the user's own modules for one submission. It travels with the values
+    (`payload.pack`). Each is read once. `imports`: modules that the code imports.
     """
-    found: module_state.States = {}
-    for source in user_modules.collect(module_names):
-        module = sys.modules.get(source.name)
-        if module is not None and not module_state.is_made(module):
-            found[source.name] = module_state.of(module, user_modules.is_own) | {
-                name: module_state.Unbound
-                for name in user_modules.bound(source.source)
-                if name not in vars(module)
+
+    def __init__(
+        self, own: user_modules.Collected | None = None, imports: Sequence[str] = ()
+    ) -> None:
+        self._own, self._imports = own or user_modules.Collected(), imports
+        self._read: module_state.States = {}
+        self._is_own = functools.cache(user_modules.is_own)
+
+    def __call__(self, module_names: Sequence[str]) -> module_state.States:
+        """The state of these modules and of those that they need, and of those before."""
+        for source in self._own.of([*module_names, *self._imports]):
+            module = sys.modules.get(source.name)
+            if source.name in self._read or module is None or module_state.is_made(module):
+                continue
+            _, bound = module_text.read(source.source, source.name, source.is_package)
+            self._read[source.name] = module_state.of(module, self._is_own) | {
+                name: module_state.Unbound for name in bound if name not in vars(module)
             }
-    return {name: state for name, state in found.items() if state}
+        return {name: state for name, state in self._read.items() if state}
 
 
 def install(prelude: dict[str, Any]) -> None:
     """On the other side: make the user's own modules importable, with their state, and import
     submodules.
     """
-    sources = [module_importer.ModuleSource(**source) for source in prelude["modules"]]
-    module_importer.install(sources, prelude["made"])
+    module_importer.install(module_sources.opened(prelude), prelude["made"])
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))
@@ -99,11 +112,7 @@ def install(prelude: dict[str, Any]) -> None:
 def add_modules(prelude: dict[str, Any]) -> None:
     """Of another task, whose result is opened here: the modules that this one does not bring."""
     known = module_importer.served.sources
-    sources = [
-        module_importer.ModuleSource(**source)
-        for source in prelude["modules"]
-        if source["name"] not in known
-    ]
+    sources = [one for one in module_sources.opened(prelude) if one.name not in known]
     names = {source.name for source in sources}
     made = {name: state for name, state in prelude["made"].items() if name in names}
     module_importer.add(sources, made)

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.machinery
 import importlib.util
 import site
 import sys
 import sysconfig
-import threading
 import types
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
 from mecapy_jupyter.shared.errors import CannotSend
-from mecapy_jupyter.travel.environment import executed_source, module_state, patches
+from mecapy_jupyter.travel.environment import (
+    executed_source,
+    module_state,
+    module_text,
+    patches,
+)
 from mecapy_jupyter.travel.environment.module_importer import ModuleSource, is_served
 
 _OURS = frozenset({"__main__", "__mp_main__", "mecapy_jupyter", "mecapy_backend", "mecapy_worker"})
-_parsing = threading.Lock()
-"""CPython 3.11 counts the depth of all threads' parsing together (python/cpython#106905): two at
-once may fail with a SystemError.
-"""
-
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
@@ -86,30 +84,45 @@ def collect(names: Iterable[str]) -> list[ModuleSource]:
     they need, parents first. Names may be dotted and need not exist (`a.b` of `from a import b`).
     Raises CannotSend for a compiled module of the user's own.
     """
-    found: dict[str, ModuleSource] = {}
-    seen = set[str]()
-    todo = [(name, False) for name in names]
-    while todo:
-        name, optional = todo.pop()
-        for part in _with_parents(name):
-            if part in found:
-                continue
-            if part in seen:
-                break
-            spec = _spec(part)
-            module = _source(part, spec, optional) if spec else None
-            if module is not None:
-                found[part] = module
-                todo.extend(
-                    (loaded, True) for loaded in list(sys.modules) if loaded.startswith(part + ".")
-                )
-                todo.extend(_imports(module.source, part, module.is_package))
-            # optional for one module, but another may need it
-            if module is not None or not optional:
-                seen.add(part)
-            if module is None:
-                break
-    return [found[name] for name in sorted(found)]
+    return Collected().of(names)
+
+
+class Collected:
+    """The sources that one submission needs. Each module is looked at once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, ModuleSource] = {}
+        self._seen = set[str]()
+        self._loaded: dict[str, list[str]] = {}
+        for name in list(sys.modules):
+            self._loaded.setdefault(name.partition(".")[0], []).append(name)
+
+    def of(self, names: Iterable[str]) -> list[ModuleSource]:
+        """As `collect`: of these names, and of those before."""
+        todo = [(name, False) for name in names]
+        while todo:
+            name, optional = todo.pop()
+            for part in _with_parents(name):
+                if part in self._found:
+                    continue
+                if part in self._seen:
+                    break
+                spec = _spec(part)
+                module = _source(part, spec, optional) if spec else None
+                if module is not None:
+                    self._found[part] = module
+                    todo.extend(self._loaded_below(part))
+                    todo.extend(module_text.read(module.source, part, module.is_package)[0])
+                # optional for one module, but another may need it
+                if module is not None or not optional:
+                    self._seen.add(part)
+                if module is None:
+                    break
+        return [self._found[name] for name in sorted(self._found)]
+
+    def _loaded_below(self, package: str) -> list[tuple[str, bool]]:
+        names = self._loaded.get(package.partition(".")[0], ())
+        return [(name, True) for name in names if name.startswith(package + ".")]
 
 
 def _with_parents(name: str) -> list[str]:
@@ -185,85 +198,3 @@ def _beside(file: str) -> str:
     """Its path from the notebook's folder; empty if it is elsewhere."""
     folder = f"{Path.cwd()}/"
     return file[len(folder) :] if file.startswith(folder) else ""
-
-
-@lru_cache(maxsize=1024)
-def _imports(source: str, name: str, is_package: bool) -> tuple[tuple[str, bool], ...]:
-    """Absolute names that a source may import, possible submodules included, and whether the import
-    is optional (under `try`).
-    """
-    try:
-        with _parsing:
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ()  # the import in the child reports it with its line
-    package = name if is_package else name.rpartition(".")[0]
-    optional = {
-        node
-        for attempt in ast.walk(tree)
-        if isinstance(attempt, ast.Try)
-        for part in attempt.body
-        for node in ast.walk(part)
-    }
-    return tuple(
-        dict.fromkeys(
-            (found, node in optional)
-            for node in ast.walk(tree)
-            for found in _imported(node, package)
-        )
-    )
-
-
-@lru_cache(maxsize=1024)
-def bound(source: str) -> tuple[str, ...]:
-    """The names that a module with this text binds on every machine: not under an `if` or `try`."""
-    try:
-        with _parsing:
-            tree = ast.parse(source)
-    except (SyntaxError, ValueError):
-        return ()
-    return tuple(dict.fromkeys(name for node in tree.body for name in _binds(node)))
-
-
-def _binds(node: ast.stmt) -> Iterator[str]:
-    match node:
-        case ast.FunctionDef(name) | ast.ClassDef(name) | ast.AsyncFunctionDef(name):
-            yield name
-        case ast.Assign(targets):
-            yield from (target.id for target in targets if isinstance(target, ast.Name))
-        case ast.AnnAssign(ast.Name(name), _, ast.expr()):
-            yield name
-        case ast.Import(aliases) | ast.ImportFrom(_, aliases):
-            yield from (alias.asname or alias.name.partition(".")[0] for alias in aliases)
-        case _:
-            pass
-
-
-def _imported(node: ast.AST, package: str) -> Iterator[str]:
-    match node:
-        case ast.Import(names):
-            yield from (alias.name for alias in names)
-        case ast.ImportFrom(module, names, level):
-            above = (
-                package.split(".")[: len(package.split(".")) - (level or 1) + 1] if level else []
-            )
-            base = ".".join([*above, *([module] if module else [])])
-            yield from (
-                name
-                for name in (
-                    base,
-                    *(f"{base}.{alias.name}" for alias in names if alias.name != "*"),
-                )
-                if name.strip(".")
-            )
-        case ast.Call(
-            ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module"),
-            [ast.Constant(str(name)), *_],
-        ):
-            yield name if not name.startswith(".") else f"{package}{name}"
-        case ast.Assign([ast.Name("__all__")], ast.List(items) | ast.Tuple(items)):
-            yield from (
-                f"{package}.{item.value}" for item in items if isinstance(item, ast.Constant)
-            )
-        case _:
-            pass

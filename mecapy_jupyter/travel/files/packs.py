@@ -1,24 +1,20 @@
 """Packs: buffers with the contents of several files, written and hashed once, and not read again
-while a file's size, times and inode stay equal. Runs in the kernel. A pack is a mapped file without
-a name, so it uses no memory of this process. Once sent, its digest is known and the store does not
-get it again.
+while a file's size, times and inode stay equal. Runs in the kernel.
 """
 
 from __future__ import annotations
 
 import os
-import tempfile
 import time
-import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mecapy_jupyter.travel.files import never_sent
 from mecapy_jupyter.travel.files.index import Entry
 from mecapy_jupyter.travel.files.scan import Found, seen
 from mecapy_jupyter.travel.pickling import known_blobs
+from mecapy_jupyter.travel.pickling.sent_once import Pack
 
 ALONE_BYTES = 1 << 20
 """A file of this size or more is a pack of its own."""
@@ -31,35 +27,6 @@ _MOST_PACKS, _LITTLE_BYTES = 8, 64 * 1024
 
 
 Secret = Callable[[bytes], bool]
-
-
-class Pack:
-    """One buffer. First handed out as new to the store, then as known."""
-
-    def __init__(self, content: bytes) -> None:
-        self.size_bytes = len(content)
-        self.digest = known_blobs.hashed(content) if content else ""
-        self._view: Any = None
-        self._fd, name = tempfile.mkstemp(prefix="mecapy-")
-        os.unlink(name)  # noqa: PTH108
-        self._close = weakref.finalize(self, os.close, self._fd)
-        with open(self._fd, "wb", closefd=False) as file:
-            file.write(content)
-
-    def buffer(self) -> Any:
-        """Its bytes, which are never written again."""
-        if not self.size_bytes:
-            return b""
-        if self._view is None:
-            self._view = known_blobs.private_map(self._fd, self.size_bytes)
-        elif self._close.alive:
-            self._view = known_blobs.map_blob(self._fd, self.digest)
-            self._close()
-        return self._view
-
-    def content(self, offset: int, size_bytes: int) -> bytes:
-        view = self._view if self._view is not None else self.buffer()
-        return bytes(memoryview(view)[offset : offset + size_bytes])
 
 
 @dataclass(frozen=True, slots=True)

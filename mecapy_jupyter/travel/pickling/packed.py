@@ -17,7 +17,8 @@ StatesOf = Callable[[list[str]], States]
 class Packed:
     """A stream and its out-of-band buffers, with `memo`: number → object, which keeps every
     numbered object alive. `modules`: modules whose contents the stream names; `prelude`: the first
-    object of the stream; `left`: parts of the user's modules that cannot travel, by path.
+    object of the stream; `left`: parts of the user's modules that cannot travel, by path; `ahead`:
+    the buffers with text that would else be in the stream.
     """
 
     stream: bytes
@@ -26,6 +27,7 @@ class Packed:
     modules: frozenset[str] = frozenset()
     prelude: Any = None
     left: Mapping[str, object] = field(default_factory=dict[str, object])
+    ahead: tuple[memoryview, ...] = ()
 
     @property
     def size_bytes(self) -> int:

@@ -18,7 +18,7 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.hooks.pickles import PythonUnpickler
-from mecapy_jupyter.travel.pickling import constants, stream_format
+from mecapy_jupyter.travel.pickling import constants, inputs
 from mecapy_jupyter.travel.pickling.pickler import opening
 
 
@@ -197,9 +197,7 @@ def _said(error: Exception) -> str:
 
 def not_opened(stream: Any, buffers: Iterable[Any], namespace: dict[str, Any]) -> list[str]:
     """The variables in a stream of `pack` that cannot be opened. Its prelude has been applied."""
-    file = stream_format.begin(stream)
-    for _ in range(2):  # the prelude, and numbered objects
-        pickle.Unpickler(file).load()  # noqa: S301 as above
+    file, buffers, _ = inputs.after_head(stream, buffers, lambda _: None)
     careful, why = loader(file, buffers, {})
     end, lost = file.getbuffer().nbytes, list[str]()
     with opening(namespace):

@@ -10,20 +10,16 @@ and the owner's kernel may import this module.
 from __future__ import annotations
 
 import io
-import pickle
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, TypeVar, cast
-
-import cloudpickle
+from typing import Any, TypeVar
 
 from mecapy_jupyter.travel.environment.module_state import States
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.pickling import (
     array_views,
     awaited,
-    constants,
     deep_pickler,
-    hinted_names,
+    inputs,
     numbers,
     partial_result,
     stream_format,
@@ -34,7 +30,6 @@ from mecapy_jupyter.travel.pickling.packed import (
     Opened,
     Packed,
     Shared,
-    StatesOf,
     too_many,
 )
 from mecapy_jupyter.travel.pickling.pickler import (
@@ -63,28 +58,28 @@ def pack(
 
     `prelude` makes the first object, which is opened before all others, from the names of the
     user's own modules that the values need; before that, `cells` gets the files of their functions.
-    `states`: the state of these modules; what of it can travel comes as one more of the values,
-    named `STATES`.
+    `states`: the state of these modules, the same each time; what of it can travel is one more of
+    the values, named `STATES`. It comes first if a value itself belongs to such a module.
     `beside`: more buffers, which the prelude reads.
     """
     left = dict[str, object]()
-    pickler, module_names, stream = _at_any_depth(
-        lambda kind: _written(kind or Pickler, values, namespace, states, left)
+    written = _at_any_depth(
+        lambda kind: inputs.written(kind or Pickler, values, namespace, states, left)
     )
-    buffers = (*pickler.buffers, *beside)
-    if len(buffers) > MOST_BUFFERS:
-        raise too_many(len(buffers), MOST_BUFFERS)
+    pickler, stream = written.pickler, written.stream
     if cells is not None:
         cells |= pickler.files
-    first = prelude(module_names)
+    first = prelude(written.modules)
     objects = pickler.numbered()
     count = len(objects)
     memo = awaited.without_results(numbers.without_temporary(objects))
     flags = numbers.written(memo, count)
     memo |= pickler.constants.values if pickler.constants else {}
-    head = stream_format.HEAD + cloudpickle.dumps(first, protocol=5)
-    head += pickle.dumps(flags, protocol=5)
-    return Packed(head + stream, buffers, memo, pickler.modules, first, left)
+    head, ahead, stream = inputs.with_head(first, flags, stream, written.state_bytes)
+    buffers = (*ahead, *pickler.buffers, *beside)
+    if len(buffers) > MOST_BUFFERS:
+        raise too_many(len(buffers), MOST_BUFFERS)
+    return Packed(head + stream, buffers, memo, pickler.modules, first, left, ahead)
 
 
 def _at_any_depth(write: Callable[[type[DeepPickler] | None], T]) -> T:
@@ -96,77 +91,6 @@ def _at_any_depth(write: Callable[[type[DeepPickler] | None], T]) -> T:
             if not deep_pickler.is_too_deep(error):
                 raise
             return write(DeepPickler)
-
-
-def _written(
-    kind: type[Pickler],
-    values: Sequence[Any],
-    namespace: dict[str, Any],
-    states: StatesOf,
-    left: dict[str, object],
-) -> tuple[Pickler, list[str], bytes]:
-    """The pickler, the user's own modules that it met, and its output. What only the output shows
-    (shared memory, constants) takes a second pass.
-    """
-    known: States = {}
-
-    def once(modules: list[str]) -> States:
-        for name, held in states(modules).items():
-            if name not in known:  # a module makes the rest by its import
-                can = {p: v for p, v in held.items() if _can_travel(v, namespace, of_modules=True)}
-                left.update({f"{name}.{p}": v for p, v in held.items() if p not in can})
-                known[name] = can
-        return known
-
-    written = _written_once(kind, values, namespace, once, Shared())
-    shared = written[0].copied()
-    with_constants = kind is Pickler and constants.may_be_in(written[2])
-    if not (shared or with_constants):
-        return written
-    again = ResultPickler if with_constants else kind
-    return _written_once(again, values, namespace, once, shared)
-
-
-def _written_once(
-    kind: type[Pickler],
-    values: Sequence[Any],
-    namespace: dict[str, Any],
-    states: StatesOf,
-    shared: Shared,
-) -> tuple[Pickler, list[str], bytes]:
-    file, module_names = io.BytesIO(), list[str]()
-    pickler = kind(file, namespace, with_globals=True, on_own=module_names.append)
-    pickler.known = {id(value): number for number, value in constants.fixed().items()}
-    pickler.keep(shared)
-    for value in values:
-        pickler.dump(value)
-    names = {
-        name
-        for value in values
-        if isinstance(value, dict)
-        for name in cast("dict[str, Any]", value)
-    }
-    while meant := hinted_names.meant(
-        pickler.hints, namespace, names, lambda value: _can_travel(value, namespace)
-    ):
-        names |= meant.keys()
-        pickler.dump(meant)
-    sent: States = {}
-    while fresh := {n: held for n, held in states(module_names).items() if n not in sent}:
-        sent |= fresh
-        pickler.of_modules = True
-        pickler.dump({STATES: fresh})
-    return pickler, module_names, file.getvalue()
-
-
-def _can_travel(value: object, namespace: dict[str, Any], *, of_modules: bool = False) -> bool:
-    try:
-        pickler = Pickler(io.BytesIO(), namespace, with_globals=True, on_own=_nobody)
-        pickler.of_modules = of_modules
-        pickler.dump(value)
-    except Exception:
-        return False
-    return True
 
 
 @uncollected()
@@ -189,7 +113,7 @@ def pack_result(
         kind: type[ResultPickler], shared: Shared | None = None
     ) -> tuple[Packed, frozenset[int]]:
         file = io.BytesIO()
-        pickler = kind(file, namespace, with_globals=False, on_own=_nobody)
+        pickler = kind(file, namespace, with_globals=False, on_own=inputs.nobody)
         pickler.known = known
         roots = {**array_views.roots(arrays), **(shared.roots if shared else {})}
         pickler.keep(Shared(roots, shared.namespaces if shared else ()), whole)
@@ -212,9 +136,7 @@ def unpack(
     on_prelude: Callable[[Any], object],
 ) -> Opened:
     """Open the output of `pack`. `on_prelude` gets the first object before the rest is opened."""
-    file = stream_format.begin(stream)
-    on_prelude(pickle.Unpickler(file).load())  # noqa: S301 the child opens its own task's inputs
-    numbered: bytes = pickle.Unpickler(file).load()  # noqa: S301 as above
+    file, buffers, numbered = inputs.after_head(stream, buffers, on_prelude)
     unpickler = Unpickler(file, buffers=buffers)
     start, lost = file.tell(), dict[str, str]()
     try:
@@ -293,6 +215,3 @@ def _load_all(unpickler: Any, file: io.BytesIO, namespace: dict[str, Any]) -> Op
         while file.tell() < end:
             values.append(unpickler.load())
     return Opened(tuple(values), unpickler.memo.copy())
-
-
-def _nobody(_module: str) -> None: ...
