@@ -20,7 +20,7 @@ import pytest
 
 import mecapy_jupyter
 from mecapy_jupyter.shared.errors import CannotSend
-from mecapy_jupyter.travel.environment import module_state, user_modules
+from mecapy_jupyter.travel.environment import module_paths, module_state, user_modules
 
 from .conftest import Write
 
@@ -175,7 +175,7 @@ held = closes(CONFIG)
     module.count()
     state = copy.deepcopy(module_state.of(module, user_modules.is_own))
     importlib.reload(module)
-    module_state.restore(module, state)
+    module_paths.restore(module, state)
     assert (module.get(), module.N) == ({"n": 2}, 3)
     assert module.get() is module.CONFIG is module.held() is module.count.calls[0]
 

@@ -8,7 +8,7 @@ import io
 import sys
 from collections.abc import Callable, Mapping
 
-from mecapy_jupyter.travel.environment import module_state
+from mecapy_jupyter.travel.environment import module_paths, module_state
 from mecapy_jupyter.travel.environment.module_importer import Moved
 from mecapy_jupyter.travel.environment.module_state import States
 
@@ -20,8 +20,8 @@ def apply(changes: Mapping[str, Moved]) -> None:
             with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
                 importlib.import_module(name)
         if (module := sys.modules.get(name)) is not None:
-            module_state.restore(module, moved)
-            module_state.delete(module, gone)
+            module_paths.restore(module, moved)
+            module_paths.delete(module, gone)
 
 
 def reopened(states: States) -> Callable[[], None]:
@@ -35,6 +35,6 @@ def reopened(states: States) -> Callable[[], None]:
             if (module := sys.modules.get(name)) is not None:
                 now = module_state.pickled(held)
                 changed = {p: value for p, value in held.items() if before[name].get(p) != now[p]}
-                module_state.restore(module, changed)
+                module_paths.restore(module, changed)
 
     return give

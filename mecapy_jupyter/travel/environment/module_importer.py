@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import module_state, state_pickler
+from mecapy_jupyter.travel.environment import module_paths, module_state, state_pickler
 from mecapy_jupyter.travel.environment.module_state import States
 from mecapy_jupyter.travel.hooks import import_frames
 
@@ -55,6 +55,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         self.lost: Mapping[str, str] = {}
         self.begun: States = {}
         """The state of each module before the cell."""
+        self.names: dict[str, set[str]] = {}
+        """What stood in each module before the cell."""
         self.first: dict[str, dict[str, bytes | None]] = {}
         """As above, digests, of modules that the kernel has not imported: it all may go home."""
         self.whole: set[str] = set()
@@ -122,7 +124,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
                 module = self._imported.pop(0)
                 data = self.made.pop(module.__name__, {})
                 opened = {path: pickle.loads(pickled) for path, pickled in data.items()}  # noqa: S301 the child's own inputs
-                module_state.restore(module, opened)
+                module_paths.restore(module, opened)
                 if self.states is not None:
                     self._begin(module)
         finally:
@@ -149,9 +151,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             for path, value in held.items()
             if not self._is_this_place(module, path, value)
         }
-        module_state.restore(module, here)
+        module_paths.restore(module, here)
         if held or name not in self.begun:  # not one that is reloaded
-            self.begun[name] = _state(module)
+            self.begun[name], self.names[name] = _state(module), module_paths.names(module)
         if first:
             self.first[name] = _digests(self.begun[name])
 
@@ -162,7 +164,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         source = self.sources[module.__name__]
         if not source.beside or not isinstance(value, (str, PurePath)):
             return False
-        fresh = module_state.held_at(module, path)
+        fresh = module_paths.held_at(module, path)
         home = source.filename.removesuffix(source.beside).rstrip("/\\")
         here = self._file_here(source.name).removesuffix(source.beside).rstrip("/\\")
         at_home, rest = str(value).startswith(home), str(value).removeprefix(home)
@@ -196,7 +198,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
                 for path, seen in first.items()
                 if seen == state_pickler.TOO_LARGE
             }
-        gone = [path for path in before.keys() - now if not module_state.has(module, path)]
+        gone = {path for path in before.keys() - now if not module_paths.has(module, path)}
+        gone = sorted(gone | (self.names[name] - module_paths.names(module)))
         return (moved, gone) if moved or gone else None
 
     def is_package(self, fullname: str) -> bool:

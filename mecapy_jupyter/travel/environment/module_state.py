@@ -1,35 +1,37 @@
 """The current state of the user's own modules: data, attributes of their classes and functions,
 what functions hold by their closures and defaults, replaced or added functions. Each has a path in
 the module (`STEPS`, `Solver.tol`, `solve.calls`, `solve:cache`, `solve.__defaults__`). The kernel
-reads it (`of`); the other side sets it after the import (`restore`).
+reads it (`of`); the other side sets it after the import (`module_paths`).
 """
 
 from __future__ import annotations
 
-import abc
 import enum
 import functools
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import state_pickler
+from mecapy_jupyter.travel.environment import registered, state_pickler
+from mecapy_jupyter.travel.environment.module_paths import DEFAULTS, PLAIN_CLASSES, bare
 
 States = dict[str, dict[str, Any]]
 """Module → path → value."""
 IsOwn = Callable[[types.ModuleType], bool]
+_OF_THE_IMPORT = frozenset(
+    (
+        *("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__path__", "__file__"),
+        *("__cached__", "__builtins__", "__annotations__", "__annotate__", "__warningregistry__"),
+        "__conditional_annotations__",
+    )
+)
 SCALARS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_OF_NUMPY = frozenset({"ufunc", "_ArrayFunctionDispatcher"})
+_OF_A_MEMBER = frozenset({"_name_", "__objclass__", "_sort_order_"})
 _OF_A_PROCESS = frozenset({"_thread", "threading", "_io", "_socket", "socket", "sqlite3"})
-
-
-class Unbound:
-    """Stands for an attribute that the module's text binds and the module has not."""
-
-
-_DEFAULTS = ("__defaults__", "__kwdefaults__")
 
 
 def of(module: types.ModuleType, is_own: IsOwn) -> dict[str, Any]:
@@ -37,13 +39,15 @@ def of(module: types.ModuleType, is_own: IsOwn) -> dict[str, Any]:
     made = is_made(module)
     found = dict[str, Any]()
     for name, value in list(vars(module).items()):
-        if name.startswith("__") and name.endswith("__"):
+        if name in _OF_THE_IMPORT:
             continue
         if not made and (isinstance(value, threading.local) or _holds_a_lock(value, is_own)):
             parts = list(vars(cast(object, value)).items())
             found.update({f"{name}.{at}": part for at, part in parts if _is_data(part, is_own)})
         elif made or _is_data(value, is_own) or _replaced(value, module, name):
             found[name] = value
+        elif isinstance(value, enum.EnumMeta) and value.__module__ == module.__name__:
+            found.update(_of_enum(name, value, is_own))
         elif isinstance(value, type) and value.__module__ == module.__name__:
             found.update(_of_class(name, cast("type[Any]", value), module, is_own))
         else:
@@ -68,13 +72,16 @@ def is_made(module: types.ModuleType) -> bool:
 def _of_class(
     path: str, cls: type[Any], module: types.ModuleType, is_own: IsOwn
 ) -> Iterator[tuple[str, Any]]:
-    if type(cls) not in (type, abc.ABCMeta) or issubclass(cls, enum.Enum):
-        return  # another metaclass may change the attribute
+    if type(cls) not in PLAIN_CLASSES:
+        return
+    if known := registered.with_class(cls, module.__name__):
+        yield f"{path}.{registered.WITH}", known
     for name, value in list(vars(cls).items()):
-        if name.startswith("__") or name.startswith("_abc_"):
+        if name.startswith(("__", "_abc_")):
+            if _is_notebooks(getattr(value, "__func__", value)):
+                yield f"{path}.{name}", value
             continue
-        bare: object = getattr(value, "__func__", value)
-        if _replaced(bare, module, f"{cls.__qualname__}.{name}") or (
+        if _replaced(getattr(value, "__func__", value), module, f"{cls.__qualname__}.{name}") or (
             not hasattr(cast(object, type(value)), "__get__") and _is_data(value, is_own)
         ):
             yield f"{path}.{name}", value
@@ -82,6 +89,15 @@ def _of_class(
             yield from _of_class(f"{path}.{name}", cast("type[Any]", value), module, is_own)
         else:
             yield from _of_function(f"{path}.{name}", value, module, is_own)
+
+
+def _of_enum(path: str, cls: enum.EnumMeta, is_own: IsOwn) -> Iterator[tuple[str, Any]]:
+    """What its members hold besides their names and plain values."""
+    for name, member in cls.__members__.items():
+        for part, value in list(vars(member).items()):
+            fixed = part in _OF_A_MEMBER or (part == "_value_" and type(value) in SCALARS)
+            if not fixed and _is_data(value, is_own):
+                yield f"{path}.{name}.{part}", value
 
 
 def _of_function(
@@ -94,16 +110,18 @@ def _of_function(
     """Its attributes, its defaults, and the variables of its closure, also of a function that it
     wraps.
     """
-    function = _bare(value)
+    function = bare(value)
     if not isinstance(function, types.FunctionType) or function in outer:
         return
     if function.__module__ != module.__name__:
         return
+    if known := registered.with_function(function):
+        yield f"{path}.{registered.FOR}", known
     for name, held in list(vars(function).items()):
-        if _is_data(held, is_own):
+        if _is_data(held, is_own) and type(held) is not types.MappingProxyType:
             yield f"{path}.{name}", held
     named = function.__kwdefaults__ or {}
-    for name, held in zip(_DEFAULTS, (function.__defaults__ or (), named), strict=True):
+    for name, held in zip(DEFAULTS, (function.__defaults__ or (), named), strict=True):
         if not all(type(part) in SCALARS for part in (named.values() if held is named else held)):
             yield f"{path}.{name}", held
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
@@ -113,11 +131,6 @@ def _of_function(
             else:
                 inner = (f"{path}:{name}", cell.cell_contents, module, is_own)
                 yield from _of_function(*inner, (*outer, function))
-
-
-def _bare(value: Any) -> Any:
-    """The function behind a method or property."""
-    return value.fget if isinstance(value, property) else getattr(value, "__func__", value)
 
 
 def _is_data(value: object, is_own: IsOwn) -> bool:
@@ -174,14 +187,26 @@ def _replaced(value: object, module: types.ModuleType, path: str) -> bool:
         if value.__module__ == "__main__":
             return True
     elif not isinstance(value, types.FunctionType):
-        return False
-    elif value.__globals__ is vars(sys.modules["__main__"]):
+        return _is_librarys(value) and cast(Any, value).__name__ != path.rpartition(".")[2]
+    elif _is_notebooks(value):
         return True
     return "<" not in value.__qualname__ and (
         value.__qualname__ != path
         if value.__module__ == module.__name__
         else value.__name__ != path.rpartition(".")[2] and _by_name(value)
     )
+
+
+def _is_notebooks(value: object) -> bool:
+    return isinstance(value, types.FunctionType) and state_pickler.is_users(value)
+
+
+def _is_librarys(value: object) -> bool:
+    """A function of Python or numpy that is not written in Python."""
+    kind = type(value)
+    if kind is types.BuiltinFunctionType:
+        return isinstance(cast(Any, value).__self__, types.ModuleType)
+    return kind.__module__.startswith("numpy") and kind.__name__ in _OF_NUMPY
 
 
 def _by_name(value: types.FunctionType | type[Any]) -> bool:
@@ -200,70 +225,9 @@ def pickled(
     }
 
 
-def restore(module: types.ModuleType, attributes: Mapping[str, Any]) -> None:
-    """Give a module this state."""
-    for path, value in attributes.items():
-        holder, name = _place(module, path)
-        if value is Unbound:
-            vars(module).pop(path, None)
-        elif holder is not None and _held(holder, name) is not value:
-            _set(holder, name, value)
-
-
-def delete(module: types.ModuleType, paths: Iterable[str]) -> None:
-    for path in paths:
-        holder, name = _place(module, path)
-        if name in vars(holder):
-            delattr(holder, name)
-
-
-def has(module: types.ModuleType, path: str) -> bool:
-    holder, name = _place(module, path)
-    return holder is not None and (name[0] == ":" or name in _DEFAULTS or name in vars(holder))
-
-
 def same(before: Any, now: Any) -> bool:
     """Whether it is one object, or two numbers or texts that are equal."""
-    if before is now:
+    if before is now or (type(before) is type(now) is registered.Registered and before == now):
         return True
     scalar = type(before) is type(now) and type(now) in SCALARS
     return scalar and state_pickler.dumps(before) == state_pickler.dumps(now)
-
-
-def held_at(module: types.ModuleType, path: str) -> Any:
-    """The value there; None if there is none."""
-    holder, name = _place(module, path)
-    return None if holder is None else _held(holder, name)
-
-
-def _place(module: types.ModuleType, path: str) -> tuple[Any, str]:
-    """What holds the value, None if it is not there, and its name in it."""
-    holder: Any = module
-    *steps, name = path.replace(":", ".:").split(".")
-    for step in steps:
-        holder = None if holder is None else _bare(_held(holder, step))
-    return holder, name
-
-
-def _held(holder: Any, name: str) -> Any:
-    if name[0] == ":":
-        with suppress(ValueError):
-            return _cell(holder, name).cell_contents
-        return None
-    if name in _DEFAULTS:
-        return getattr(holder, name, None)
-    return cast("dict[str, Any]", vars(holder)).get(name)
-
-
-def _cell(function: types.FunctionType, name: str) -> types.CellType:
-    """Raises ValueError if its closure has no such variable."""
-    at = function.__code__.co_freevars.index(name[1:])
-    return cast("tuple[types.CellType, ...]", function.__closure__)[at]
-
-
-def _set(holder: Any, name: str, value: Any) -> None:
-    if name[0] == ":":
-        with suppress(ValueError):
-            _cell(holder, name).cell_contents = value
-    else:
-        setattr(holder, name, value)

@@ -50,7 +50,12 @@ def _nodes(tree: ast.Module, inside: bool) -> Iterator[tuple[ast.AST, bool]]:
 
 def _binds(node: ast.stmt) -> Iterator[str]:
     match node:
-        case ast.FunctionDef(name) | ast.ClassDef(name) | ast.AsyncFunctionDef(name):
+        case ast.ClassDef(name, body=body, decorator_list=changed_by):
+            yield name
+            functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+            inner = [part.name for part in body if isinstance(part, functions)]
+            yield from (f"{name}.{part}" for part in inner if not (changed_by or part[:2] == "__"))
+        case ast.FunctionDef(name) | ast.AsyncFunctionDef(name):
             yield name
         case ast.Assign(targets):
             yield from (target.id for target in targets if isinstance(target, ast.Name))

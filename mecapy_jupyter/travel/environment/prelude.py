@@ -17,6 +17,7 @@ from mecapy_jupyter.travel.environment import (
     executed_source,
     fingerprint,
     module_importer,
+    module_paths,
     module_sources,
     module_state,
     module_text,
@@ -88,7 +89,7 @@ class ModuleStates:
                 continue
             _, bound = module_text.read(source.source, source.name, source.is_package)
             self._read[source.name] = module_state.of(module, self._is_own) | {
-                name: module_state.Unbound for name in bound if name not in vars(module)
+                name: module_paths.Unbound for name in bound if module_paths.lacks(module, name)
             }
         return {name: state for name, state in self._read.items() if state}
 

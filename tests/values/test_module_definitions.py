@@ -1,0 +1,107 @@
+"""Definitions in the user's own modules that the notebook or a cell adds, replaces or deletes."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from .notebook import Notebook
+
+GENERIC = """
+    import functools
+    @functools.singledispatch
+    def show(x): return 'any'
+    @show.register
+    def _(x: float): return 'float'
+    class Report:
+        @functools.singledispatchmethod
+        def show(self, x): return 'any'
+"""
+BASE = "import abc\nclass Base(abc.ABC): pass\nclass Other: pass\nBase.register(Other)"
+KINDS = "import enum\nclass Kind(enum.Enum):\n    A, B = [1], 2"
+CALLS = """
+    def f(x): return 1
+    def g(): return f(4.0)
+    class Rod:
+        def m(self): return 1
+        def __len__(self): return 1
+"""
+CASES = {
+    "a generic function": (
+        GENERIC,
+        "@mod.show.register\ndef _(x: int): return 'int'",
+        "y = mod.show(3), mod.show(1.0)\n@mod.show.register\ndef _(x: str): return 'str'",
+        "[*y, mod.show('a'), mod.show(3), mod.show([])] == ['int', 'float', 'str', 'int', 'any']",
+    ),
+    "a generic function that was called before": (
+        GENERIC,
+        "mod.show(3)",
+        "mod.show(3)\n@mod.show.register\ndef _(x: int): return 'int'\ny = mod.show(3)",
+        "y == mod.show(3) == 'int'",
+    ),
+    "a generic method": (
+        GENERIC,
+        "@mod.Report.show.register\ndef _(self, x: int): return 'int'",
+        "y = mod.Report().show(3)\n@mod.Report.show.register\ndef _(self, x: str): return 'str'",
+        "[y, mod.Report().show('a')] == ['int', 'str']",
+    ),
+    "registered with an abstract class": (
+        BASE,
+        "class Mine: pass\nmod.Base.register(Mine)",
+        "class Yours: pass\nmod.Base.register(Yours)\ny = isinstance(Mine(), mod.Base)",
+        "y and isinstance(Yours(), mod.Base) and issubclass(mod.Other, mod.Base)",
+    ),
+    "what a member of an enum holds": (
+        KINDS,
+        "v = mod.Kind.A.value; v.append(2); mod.Kind.B.note = 'x'",
+        "mod.Kind.A.value.append(3); y = mod.Kind.B.note; mod.Kind.B.note = 'z'",
+        "v == [1, 2, 3] and v is mod.Kind.A.value and [y, mod.Kind.B.note] == ['x', 'z']",
+    ),
+    "a function deleted there": (CALLS, "", "del mod.f, mod.Rod.m", "not hasattr(mod, 'f')"),
+    "a method deleted there": (CALLS, "", "del mod.Rod.m", "not hasattr(mod.Rod, 'm')"),
+    "a class deleted there": (CALLS, "", "del mod.Rod", "not hasattr(mod, 'Rod')"),
+    "a method deleted here": (CALLS, "del mod.Rod.m", "y = hasattr(mod.Rod, 'm')", "not y"),
+    "a function of numpy there": (CALLS, "", "mod.f = np.sqrt; y = mod.g()", "y == mod.g() == 2"),
+    "a function of Python here": (
+        CALLS,
+        "import math; mod.f = math.sqrt",
+        "y = mod.g(); mod.f = np.dot",
+        "y == 2 and mod.f is np.dot",
+    ),
+    "a special method": (
+        CALLS,
+        "def two(self): return 2\nmod.Rod.__len__ = two",
+        "y = len(mod.Rod()); mod.Rod.__len__ = lambda self: 3",
+        "[y, len(mod.Rod())] == [2, 3]",
+    ),
+    "special names": (
+        "__version__ = '1'",
+        "mod.__version__ = '2'",
+        "y = mod.__version__; mod.__version__ = '3'; mod.__all__ = ['f']",
+        "[y, mod.__version__, mod.__all__] == ['2', '3', ['f']]",
+    ),
+}
+
+
+@pytest.mark.cell("travels", "What you register with, replace in or delete from your modules")
+@pytest.mark.parametrize(("module", "before", "cell", "after"), CASES.values(), ids=CASES)
+def test_what_a_module_defines(
+    notebook: Notebook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    module: str,
+    before: str,
+    cell: str,
+    after: str,
+) -> None:
+    """After a cell, a module's definitions are as after a local run."""
+    (tmp_path / "mod.py").write_text(textwrap.dedent(module))
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mod", raising=False)
+    notebook.local("import mod\n" + before)
+    names = [name for name in notebook.ns if name not in ("np", "pd") and name[0] != "_"]
+    notebook.remote(cell, *names)
+    assert eval(after, notebook.ns), after  # noqa: S307 our own text
