@@ -8,7 +8,7 @@ from typing import Any
 
 from mecapy_jupyter.capture import diagnose
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import prelude, user_modules
+from mecapy_jupyter.travel.environment import module_text, prelude, user_modules
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.pickling import payload
 
@@ -34,6 +34,8 @@ def pack(
     """
     diagnose.check_sizes(values)
     cells, own = set[str](), user_modules.Collected()
+    if not module_text.IMPORTERS.isdisjoint(words):
+        imports = [*imports, *user_modules.loaded()]
     carried, beside = folder.carried(keep) if folder else (None, [])
 
     def around(modules: list[str]) -> dict[str, Any]:

@@ -166,6 +166,12 @@ CHANGES = {
         "first = next(b[0])",
         "b[0] is i and list(i) == [2, 3]",
     ),
+    "names and texts of a class and a function": (
+        "class A:\n    'x'\ndef f(): 'x'",
+        "A f",
+        "A.__doc__ = f.__doc__ = 'y'; A.__name__ = A.__qualname__ = f.__name__ = 'B'",
+        "A.__doc__ == f.__doc__ == 'y' and A.__name__ == A.__qualname__ == f.__name__ == 'B'",
+    ),
     "a class registered": (
         "import abc\nclass E(abc.ABC): pass\nclass X: pass",
         "E X",

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mecapy_jupyter.capture import packing
+from mecapy_jupyter.travel.environment import user_modules
+
 from .notebook import Notebook
 
 GENERIC = """
@@ -105,3 +108,49 @@ def test_what_a_module_defines(
     names = [name for name in notebook.ns if name not in ("np", "pd") and name[0] != "_"]
     notebook.remote(cell, *names)
     assert eval(after, notebook.ns), after  # noqa: S307 our own text
+
+
+COMPUTED = {
+    "a function of the notebook": (
+        "import importlib\ndef load(kind):\n    return importlib.import_module(f'material_{kind}')",
+        "load",
+    ),
+    "a module": ("import materials_of_mine as materials\nload = materials.load", "materials"),
+}
+
+
+@pytest.mark.cell("travels", "Your modules, imported by a name that code computes")
+@pytest.mark.parametrize(("before", "name"), COMPUTED.values(), ids=COMPUTED)
+def test_an_import_by_a_computed_name(
+    notebook: Notebook,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    name: str,
+) -> None:
+    """It finds the module that is loaded here, in its state, and its changes come home."""
+    (tmp_path / "material_steel.py").write_text("E = [210]\n")
+    (tmp_path / "materials_of_mine.py").write_text(
+        "import importlib\ndef load(kind):\n"
+        "    return importlib.import_module('material_' + kind)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "material_steel", raising=False)
+    monkeypatch.setattr(user_modules, "loaded", lambda: ["material_steel"])
+    notebook.local(f"import material_steel as steel; steel.E.append(1)\n{before}")
+    call = "load" if name == "load" else "materials.load"
+    notebook.remote(f"m = {call}('steel'); seen = list(m.E); m.E.append(2)", name)
+    assert notebook.ns["seen"] == [210, 1] and notebook.ns["steel"].E == [210, 1, 2]
+    assert notebook.ns["m"] is notebook.ns["steel"]
+
+
+def test_an_import_by_a_name_in_a_cell(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cell that calls `import_module` brings all modules of the user's that are loaded."""
+    (tmp_path / "material_wood.py").write_text("E = [10]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import material_wood")
+    assert "material_wood" in user_modules.loaded()
+    packed = packing.pack({}, notebook.ns, ["importlib", "import_module", "kind"], [])
+    assert "material_wood" in [one["name"] for one in packed.prelude["modules"]]

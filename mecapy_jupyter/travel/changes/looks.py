@@ -161,6 +161,7 @@ def _of_cell(cell: types.CellType) -> list[Any]:
 
 
 _FUNCTION = ("__code__", "__defaults__", "__kwdefaults__", "__name__", "__qualname__", "__doc__")
+_CLASS = ("__name__", "__qualname__", "__doc__")
 
 
 def _of_function(function: Any) -> dict[str, Any]:
@@ -174,7 +175,7 @@ _METHODS = (types.FunctionType, staticmethod, classmethod, property)
 
 def _of_class(cls: type) -> dict[str, Any]:
     slots = shapes.slots(cls)
-    return {
+    return {name: type.__getattribute__(cls, name) for name in _CLASS} | {
         name: value
         for name, value in vars(cls).items()
         if (not (name.startswith("__") and name.endswith("__")) or type(value) in _METHODS)

@@ -11,7 +11,9 @@ _parsing = threading.Lock()
 """CPython 3.11 counts the depth of all threads' parsing together (python/cpython#106905): two at
 once may fail with a SystemError.
 """
-_CALLED = ("import_module", "__import__")
+IMPORTERS = frozenset({"import_module", "__import__"})
+ANY = "*"
+"""Stands for the modules whose names a text computes."""
 
 Imports = tuple[tuple[str, bool], ...]
 
@@ -28,7 +30,7 @@ def read(source: str, name: str, is_package: bool) -> tuple[Imports, tuple[str, 
     except (SyntaxError, ValueError):
         return (), ()  # the import in the child reports it with its line
     package = name if is_package else name.rpartition(".")[0]
-    nodes = _nodes(tree, any(called in source for called in _CALLED))
+    nodes = _nodes(tree, any(called in source for called in IMPORTERS))
     imports = ((found, optional) for node, optional in nodes for found in _imported(node, package))
     bound = (name for node in tree.body for name in _binds(node))
     return tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(bound))
@@ -78,6 +80,10 @@ def _imported(node: ast.AST, package: str) -> Iterator[str]:
             [ast.Constant(str(name)), *_],
         ):
             yield name if not name.startswith(".") else f"{package}{name}"
+        case ast.Call(
+            ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module")
+        ):
+            yield ANY
         case ast.Assign([ast.Name("__all__")], ast.List(items) | ast.Tuple(items)):
             yield from (
                 f"{package}.{item.value}" for item in items if isinstance(item, ast.Constant)

@@ -42,6 +42,14 @@ def is_own(module: types.ModuleType) -> bool:
     return bool(places) and all(_own_file(str(Path(place).absolute())) for place in places)
 
 
+def loaded() -> list[str]:
+    """The names of all that are loaded."""
+    found = list(sys.modules.items())
+    return [
+        name for name, module in found if isinstance(module, types.ModuleType) and is_own(module)
+    ]
+
+
 def after_cell(text: str = "") -> None:
     """Keep the executed text of the modules that it imported, and look for changes in installed
     ones.
@@ -102,6 +110,8 @@ class Collected:
         todo = [(name, False) for name in names]
         while todo:
             name, optional = todo.pop()
+            if name == module_text.ANY:
+                todo.extend((one, True) for one in loaded() if one not in self._seen)
             for part in _with_parents(name):
                 if part in self._found:
                     continue

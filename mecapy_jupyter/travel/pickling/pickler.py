@@ -20,6 +20,7 @@ import cloudpickle
 
 from mecapy_jupyter.travel.environment import (
     module_state,
+    module_text,
     originals,
     pint_state,
     state_pickler,
@@ -221,7 +222,10 @@ class Pickler(cloudpickle.Pickler):
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         self.files.add(func.__code__.co_filename)
         self.hints.update(hinted_names.texts(func))
-        for name in {name for code in codes(func.__code__) for name in code.co_names}:
+        names = {name for code in codes(func.__code__) for name in code.co_names}
+        if not module_text.IMPORTERS.isdisjoint(names):
+            names.update(user_modules.loaded())
+        for name in names:
             loaded = sys.modules.get(name)  # the function may import it
             if loaded is not None and user_modules.is_own(loaded):
                 self._is_own(name)
