@@ -33,7 +33,7 @@ def pack(
     The text of a cell with a secret is not sent.
     """
     diagnose.check_sizes(values)
-    cells, own = set[str](), user_modules.Collected()
+    cells, own = set[str](), user_modules.OwnSources()
     if not module_text.IMPORTERS.isdisjoint(words):
         imports = [*imports, *user_modules.loaded()]
     carried, beside = folder.carried(keep) if folder else (None, [])

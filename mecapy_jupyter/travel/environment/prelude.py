@@ -34,7 +34,7 @@ def make(
     words: Sequence[str],
     imports: Sequence[str] = (),
     cells: Iterable[str] = (),
-    own: user_modules.Collected | None = None,
+    own: user_modules.OwnSources | None = None,
 ) -> dict[str, Any]:
     """Returns plain data: `modules` and `texts` (see `module_sources`), `imports` (submodules to
     import), `made` (pickles of the state of modules created at run time, opened after their first
@@ -45,7 +45,7 @@ def make(
     `imports`: modules that the code imports; `cells`: files of the functions in the values; `own`:
     what this submission has collected already.
     """
-    sources = (own or user_modules.Collected()).of([*module_names, *imports])
+    sources = (own or user_modules.OwnSources()).of([*module_names, *imports])
     loaded = {
         source.name: sys.modules[source.name] for source in sources if source.name in sys.modules
     }
@@ -75,9 +75,9 @@ class ModuleStates:
     """
 
     def __init__(
-        self, own: user_modules.Collected | None = None, imports: Sequence[str] = ()
+        self, own: user_modules.OwnSources | None = None, imports: Sequence[str] = ()
     ) -> None:
-        self._own, self._imports = own or user_modules.Collected(), imports
+        self._own, self._imports = own or user_modules.OwnSources(), imports
         self._read: module_state.States = {}
         self._is_own = functools.cache(user_modules.is_own)
 

@@ -92,10 +92,10 @@ def collect(names: Iterable[str]) -> list[ModuleSource]:
     they need, parents first. Names may be dotted and need not exist (`a.b` of `from a import b`).
     Raises CannotSend for a compiled module of the user's own.
     """
-    return Collected().of(names)
+    return OwnSources().of(names)
 
 
-class Collected:
+class OwnSources:
     """The sources that one submission needs. Each module is looked at once."""
 
     def __init__(self) -> None:
