@@ -22,6 +22,7 @@ import mecapy_jupyter
 from mecapy_jupyter.shared.errors import CannotSend
 from mecapy_jupyter.travel.environment import module_paths, module_state, user_modules
 
+from ..values.notebook import importable
 from .conftest import Write
 
 PACKAGE = {
@@ -68,7 +69,7 @@ def test_a_module_of_an_environment_in_the_project_is_not_own(
 ) -> None:
     """What lies in a site-packages folder is installed, wherever that folder is."""
     put(write, {"env/lib/site-packages/third_party_here": ""})
-    monkeypatch.syspath_prepend(str(tmp_path / "env/lib/site-packages"))
+    importable(monkeypatch, tmp_path / "env/lib/site-packages")
     assert not user_modules.is_own(importlib.import_module("third_party_here"))
     assert user_modules.collect(["third_party_here"]) == []
 
@@ -113,7 +114,7 @@ def test_a_module_in_a_zip_is_collected(
     """Its source is read through its own loader."""
     with zipfile.ZipFile(tmp_path / "bundle.zip", "w") as bundle:
         bundle.writestr("zipped_helper.py", "V = 1")
-    monkeypatch.syspath_prepend(str(tmp_path / "bundle.zip"))
+    importable(monkeypatch, tmp_path / "bundle.zip")
     assert [source.source for source in user_modules.collect(["zipped_helper"])] == ["V = 1"]
 
 
@@ -171,7 +172,7 @@ held = closes(CONFIG)
 """
     put(write, {"settings_of_mine": text})
     module = importlib.import_module("settings_of_mine")
-    module.CONFIG["n"], module.N = 2, 3
+    module.CONFIG["n"], vars(module)["N"] = 2, 3
     module.count()
     state = copy.deepcopy(module_state.of(module, user_modules.is_own))
     importlib.reload(module)
@@ -186,10 +187,10 @@ def test_many_threads_collect_at_once(tmp_path: Path, monkeypatch: pytest.Monkey
         (tmp_path / f"parsed_{number}.py").write_text(
             "import os\n" + "def f(a):\n    return [a ** 2 for a in (1, (2, 3))]\n" * 60
         )
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     with concurrent.futures.ThreadPoolExecutor(8) as threads:
         found = list(
-            threads.map(lambda number: user_modules.collect([f"parsed_{number}"]), range(40))
+            threads.map(user_modules.collect, [[f"parsed_{number}"] for number in range(40)])
         )
     assert [sources[0].name for sources in found] == [f"parsed_{number}" for number in range(40)]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import importlib
 import pickle
 import subprocess
 import sys
@@ -13,14 +14,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pytest
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload
 
+pd: Any = importlib.import_module("pandas")
 OTHER_SIDE = Path(__file__).with_name("other_side.py")
+
+
+def importable(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Put a folder in front of `sys.path`."""
+    monkeypatch.setattr(sys, "path", [str(folder), *sys.path])
+    importlib.invalidate_caches()
 
 
 @functools.cache

@@ -11,7 +11,7 @@ import pytest
 from mecapy_jupyter.capture import packing
 from mecapy_jupyter.travel.environment import user_modules
 
-from .notebook import Notebook
+from .notebook import Notebook, importable
 
 GENERIC = """
     import functools
@@ -102,7 +102,7 @@ def test_what_a_module_defines(
 ) -> None:
     """After a cell, a module's definitions are as after a local run."""
     (tmp_path / "mod.py").write_text(textwrap.dedent(module))
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     monkeypatch.delitem(sys.modules, "mod", raising=False)
     notebook.local("import mod\n" + before)
     names = [name for name in notebook.ns if name not in ("np", "pd") and name[0] != "_"]
@@ -134,7 +134,7 @@ def test_an_import_by_a_computed_name(
         "import importlib\ndef load(kind):\n"
         "    return importlib.import_module('material_' + kind)\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     monkeypatch.delitem(sys.modules, "material_steel", raising=False)
     monkeypatch.setattr(user_modules, "loaded", lambda: ["material_steel"])
     notebook.local(f"import material_steel as steel; steel.E.append(1)\n{before}")
@@ -149,7 +149,7 @@ def test_an_import_by_a_name_in_a_cell(
 ) -> None:
     """A cell that calls `import_module` brings all modules of the user's that are loaded."""
     (tmp_path / "material_wood.py").write_text("E = [10]\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     notebook.local("import material_wood")
     assert "material_wood" in user_modules.loaded()
     packed = packing.pack({}, notebook.ns, ["importlib", "import_module", "kind"], [])

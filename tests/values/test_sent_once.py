@@ -12,7 +12,7 @@ from mecapy_jupyter.capture import packing
 from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.pickling import known_blobs, payload
 
-from .notebook import Notebook
+from .notebook import Notebook, importable
 
 TABLE = "    {n}: 'a long entry, so that the modules are large',\n"
 NAMES = ("rods", "plates", "shells")
@@ -29,7 +29,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         text += "words = {n: f'word {n}' for n in range(20_000)}\n"
         (place / f"{name}.py").write_text(f"{text}def top():\n    N[0] += 1\n    return N[0]\n")
     (place / "__init__.py").write_text(f"from plant import {', '.join(NAMES)}\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     return place
 
 
@@ -70,7 +70,7 @@ def test_a_state_that_cannot_travel_for_a_while(
 ) -> None:
     """It is left each time, also where it was sent before, and is sent again afterwards."""
     (tmp_path / "sometimes.py").write_text("value, n = [0], 0\n")
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     notebook.local("import sometimes")
     for value, left, there in (
         ("[1]", [], [1]),
@@ -92,7 +92,7 @@ def test_a_deep_state(notebook: Notebook, tmp_path: Path, monkeypatch: pytest.Mo
         "def length():\n    n, at = 0, chain\n    while at:\n        n, at = n + 1, at[0]\n"
         "    return n\n"
     )
-    monkeypatch.syspath_prepend(tmp_path)
+    importable(monkeypatch, tmp_path)
     notebook.local("import chains; chains.lengthen(50_000)")
     notebook.remote("n = chains.length()", "chains")
     assert notebook.ns["n"] == notebook.ns["chains"].length() == 50_000

@@ -45,11 +45,9 @@ def names(module: types.ModuleType) -> set[str]:
     """The paths of what stands in it and in its classes."""
     found = {name for name in vars(module) if not name.startswith("__")}
     for name in list(found):
-        held = vars(module)[name]
-        if type(held) in PLAIN_CLASSES and held.__module__ == module.__name__:
-            found |= {
-                f"{name}.{inner}" for inner in vars(held) if not inner.startswith(("__", "_abc_"))
-            }
+        if (cls := _class(module, name)) is not None:
+            inner = (part for part in vars(cls) if not part.startswith(("__", "_abc_")))
+            found.update(f"{name}.{part}" for part in inner)
     return found
 
 
@@ -58,9 +56,15 @@ def lacks(module: types.ModuleType, path: str) -> bool:
     name, _, inner = path.partition(".")
     if not inner:
         return name not in vars(module)
-    cls = vars(module).get(name)
-    mine = type(cls) in PLAIN_CLASSES and cls.__module__ == module.__name__
-    return mine and cls.__qualname__ == name and inner not in vars(cls)
+    cls = _class(module, name)
+    return cls is not None and cls.__qualname__ == name and inner not in vars(cls)
+
+
+def _class(module: types.ModuleType, name: str) -> type[Any] | None:
+    """A class of its own, whose attributes can be set."""
+    held: Any = vars(module).get(name)
+    mine = type(held) in PLAIN_CLASSES and held.__module__ == module.__name__
+    return held if mine else None
 
 
 def has(module: types.ModuleType, path: str) -> bool:

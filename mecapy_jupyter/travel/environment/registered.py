@@ -5,7 +5,7 @@ abstract classes (`ABC.register`) besides what their module's text registers.
 from __future__ import annotations
 
 import types
-from typing import Any
+from typing import Any, cast
 
 from mecapy_jupyter.travel.hooks import abstract_classes
 
@@ -22,13 +22,14 @@ class Registered(dict[type, Any]):
 
 
 def with_function(function: types.FunctionType) -> Registered:
-    registry: Any = vars(function).get(FOR)
-    if type(registry) is not types.MappingProxyType or "_clear_cache" not in vars(function):
+    found: Any = vars(function).get(FOR)
+    if type(found) is not types.MappingProxyType or "_clear_cache" not in vars(function):
         return Registered()
-    of_others = {c: one for c, one in registry.items() if one.__module__ != function.__module__}
-    return Registered(of_others)
+    registry = cast("types.MappingProxyType[type, Any]", found)
+    mine = function.__module__
+    return Registered({cls: one for cls, one in registry.items() if one.__module__ != mine})
 
 
 def with_class(cls: type, module: str) -> Registered:
     found = (one for one in abstract_classes.registered(cls) if one.__module__ != module)
-    return Registered.fromkeys(found)
+    return Registered(dict.fromkeys(found))

@@ -44,9 +44,9 @@ def is_own(module: types.ModuleType) -> bool:
 
 def loaded() -> list[str]:
     """The names of all that are loaded."""
-    found = list(sys.modules.items())
+    found: dict[str, object] = dict(sys.modules)
     return [
-        name for name, module in found if isinstance(module, types.ModuleType) and is_own(module)
+        name for name, one in found.items() if isinstance(one, types.ModuleType) and is_own(one)
     ]
 
 
