@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import psutil
 import pytest
 
 from mecapy_backend.stack.growth import most_workers
+from mecapy_jupyter.client import gateway_api
 
 from ..stack.running import Stack, until
 
@@ -16,7 +16,7 @@ PATIENCE_S = 240.0
 
 
 def workers(stack: Stack) -> list[int]:
-    return [part["pid"] for part in stack.status()["components"] if part["name"] == "worker"]
+    return [part.process.pid for part in stack.status().components if part.name == "worker"]
 
 
 @pytest.mark.skipif(most_workers(1) < 2, reason="one core: there is never a second worker")
@@ -31,11 +31,10 @@ def test_one_to_two_to_one(tmp_path: Path) -> None:
         api = stack.gateway()
         ids = list[str]()
         for _ in range(2):  # they end when they are told to
-            body = {"code": "import time; time.sleep(3000)", "timeout": 3600}
-            ids.append(api.post("/tasks", body, key=os.urandom(8).hex())["task_id"])
+            ids.append(stack.submit("import time; time.sleep(3000)", timeout=3600))
 
         def running() -> bool:
-            return all(api.get(f"/tasks/{each}")["status"] == "running" for each in ids)
+            return all(stack.task(each).status == "running" for each in ids)
 
         until(running, PATIENCE_S)
         both = workers(stack)
@@ -44,7 +43,7 @@ def test_one_to_two_to_one(tmp_path: Path) -> None:
             api.post(f"/tasks/{each}/cancel", {})
         until(lambda: workers(stack) == first, PATIENCE_S)
         assert stack.runs_a_task() == 42
-        until(lambda: api.get("/machines")["machines"] == [], PATIENCE_S)
+        until(lambda: not gateway_api.machines(api).machines, PATIENCE_S)
     finally:
         stack.close()
     assert not [pid for pid in both if psutil.pid_exists(pid)]

@@ -129,21 +129,20 @@ def test_drain(tmp_path: Path) -> None:
         return mecapy(*words, url=stack.url, token=stack.token)
 
     def sent(code: str) -> str:
-        task = {"code": code, "timeout": 300}
-        return str(stack.gateway().post("/tasks", task, key=str(time.time()))["task_id"])
+        return stack.submit(code, timeout=300)
 
     try:
         worker = until(lambda: admin("workers", "list").out).split()[0]
         running = sent("import time; time.sleep(8); 'ended'")
-        until(lambda: stack.gateway().get(f"/tasks/{running}")["status"] == "running", 240)
+        until(lambda: stack.task(running).status == "running", 240)
         assert "drains" in admin("workers", "drain", worker).out
         until(lambda: "drained" in admin("workers").out, 240)
-        assert stack.gateway().get(f"/tasks/{running}/result")["result"] == "ended"
+        assert stack.task(running).result == "ended"
         waits = sent("6 * 7")
         time.sleep(6)  # longer than it waits in the queue at a time
-        assert stack.gateway().get(f"/tasks/{waits}")["status"] == "queued"
+        assert stack.task(waits).status == "queued"
         assert "serves" in admin("workers", "drain", worker, "--undo").out
-        assert until(lambda: stack.final(waits), 240)["result"] == 42
+        assert until(lambda: stack.final(waits), 240).result == 42
         assert "no worker" in admin("workers", "drain", "worker-none").err
     finally:
         stack.down()

@@ -7,7 +7,7 @@ from __future__ import annotations
 import http.client
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.data_dir import data_dir
 from mecapy_jupyter.stack import embedded
 from mecapy_jupyter.stack.proven import proven_pool
+from notebooks import run_demo
 
 from ..stack.running import Stack, until
 
@@ -70,7 +71,7 @@ class Thief:
 
 
 @contextmanager
-def thief(port: int, passes_on_to: int = 0) -> Iterator[Thief]:
+def thief(port: int, passes_on_to: int = 0) -> Generator[Thief]:
     there = Thief(port, passes_on_to)
     try:
         yield there
@@ -133,18 +134,15 @@ def test_a_stack_that_the_environment_names(
         stack.down()
 
 
-def test_passing_the_challenge_on_proves_nothing(tmp_path: Path) -> None:
+def test_passing_the_challenge_on_proves_nothing(running_stack: run_demo.Stack) -> None:
     """Who asks the stack itself for the answer gets that of the stack's port, not of its own."""
-    stack = Stack.up(tmp_path / "data")
-    port = int(stack.url.rpartition(":")[2])
-    try:
-        with thief(0, passes_on_to=port) as there, proven_pool(stack.token) as pool:
-            assert pool.request("GET", f"{stack.url}/me", retries=False).status == 401
-            with pytest.raises(urllib3.exceptions.NewConnectionError, match="has taken its port"):
-                pool.request("GET", f"http://127.0.0.1:{there.port}/me", retries=False)
-            assert until(lambda: there.heard.count(b"GET")) == 1
-    finally:
-        stack.down()
+    url = running_stack.url
+    port = int(url.rpartition(":")[2])
+    with thief(0, passes_on_to=port) as there, proven_pool(running_stack.token) as pool:
+        assert pool.request("GET", f"{url}/me", retries=False).status == 401
+        with pytest.raises(urllib3.exceptions.NewConnectionError, match="has taken its port"):
+            pool.request("GET", f"http://127.0.0.1:{there.port}/me", retries=False)
+        assert until(lambda: there.heard.count(b"GET")) == 1
 
 
 def test_only_a_stack_proves_itself() -> None:

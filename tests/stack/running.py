@@ -4,7 +4,6 @@ status --json`.
 
 from __future__ import annotations
 
-import json
 import os
 import selectors
 import signal
@@ -14,19 +13,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
 
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared.processes import mecapy_command
-from mecapy_jupyter.stack.embedded import down
+from mecapy_jupyter.stack import embedded
+from mecapy_jupyter.wire import FINAL, Json, JsonObject, TaskPage, TaskStatus
+from mecapy_jupyter.wire.json_fields import as_object
+from mecapy_jupyter.wire.stack import ComponentState, StackStatus
 
 UP_S = 240.0
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T], within_s: float = 120.0) -> T:
+def until(look: Callable[[], T | None], within_s: float = 120.0) -> T:
     """What `look` says once it says anything true; the last answer fails the test."""
     end = time.monotonic() + within_s
     while True:
@@ -41,17 +43,6 @@ def environment(**more: str) -> dict[str, str]:
     """Nothing preloaded: these tests are about processes, not about numpy."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("MECAPY_")}
     return mine | {"MECAPY_PRELOAD": "", "PYTHONWARNINGS": "default"} | more
-
-
-def status(data: Path) -> dict[str, Any]:
-    done = subprocess.run(
-        mecapy_command("status", "--json", "--data", str(data)),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    return json.loads(done.stdout)
 
 
 @dataclass
@@ -87,11 +78,11 @@ class Stack:
                     raise AssertionError(f"the stack ended: {self.process.stderr.read().decode()}")
         raise AssertionError(f"no line {word!r} within {within_s} s")
 
-    def status(self) -> dict[str, Any]:
-        return status(self.data)
+    def status(self) -> StackStatus:
+        return embedded.status(self.data)
 
-    def part(self, name: str) -> dict[str, Any]:
-        return next(part for part in self.status()["components"] if part["name"] == name)
+    def part(self, name: str) -> ComponentState:
+        return next(part for part in self.status().components if part.name == name)
 
     def processes(self) -> list[psutil.Process]:
         """Everything that belongs to the stack, the supervisor included."""
@@ -100,23 +91,36 @@ class Stack:
 
     def settings(self) -> dict[str, str]:
         """What an operator would give to another gateway or worker of this stack."""
-        mine = psutil.Process(self.part("gateway")["pid"]).environ()
+        mine = psutil.Process(self.part("gateway").process.pid).environ()
         return {name: value for name, value in mine.items() if name.startswith("MECAPY_")}
 
     def gateway(self) -> Gateway:
         return Gateway(self.url, self.token)
 
-    def runs_a_task(self, code: str = "6 * 7") -> Any:
+    def runs_a_task(self, code: str = "6 * 7") -> Json:
         """The result of a task sent now."""
-        task_id = self.gateway().post("/tasks", {"code": code}, key=os.urandom(8).hex())["task_id"]
-        return until(lambda: self.final(task_id), 240)["result"]
+        task_id = self.submit(code)
+        return until(lambda: self.final(task_id), 240).result
 
-    def final(self, task_id: str) -> dict[str, Any] | None:
-        task = self.gateway().get(f"/tasks/{task_id}")
-        return task if task["status"] in ("completed", "failed", "cancelled") else None
+    def submit(self, code: str, **more: Json) -> str:
+        """Its id."""
+        body: JsonObject = {"code": code} | more
+        answer = self.gateway().post("/tasks", body, key=os.urandom(8).hex())
+        return str(as_object(answer)["task_id"])
+
+    def task(self, task_id: str) -> TaskStatus:
+        return TaskStatus.from_json(as_object(self.gateway().get(f"/tasks/{task_id}")))
+
+    def tasks(self) -> tuple[TaskStatus, ...]:
+        """The newest first."""
+        return TaskPage.from_json(as_object(self.gateway().get("/tasks"))).tasks
+
+    def final(self, task_id: str) -> TaskStatus | None:
+        """None while it is not at its end."""
+        return task if (task := self.task(task_id)).status in FINAL else None
 
     def down(self) -> None:
-        down(self.data)
+        embedded.down(self.data)
         self.close()
 
     def close(self) -> None:

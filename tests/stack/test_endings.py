@@ -40,7 +40,7 @@ def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
     second = Stack.up(first.data)
     try:
         assert not [folder for folder in left if folder.exists()]
-        assert [task["status"] for task in second.gateway().get("/tasks")["tasks"]] == ["completed"]
+        assert [task.status for task in second.tasks()] == ["completed"]
     finally:
         second.down()
 
@@ -48,7 +48,7 @@ def test_killed_supervisor_takes_all_along(tmp_path: Path) -> None:
 def test_idle_stack_ends(tmp_path: Path) -> None:
     """With --idle-stop a stack ends by itself, but not while a task runs or somebody asks."""
     stack = Stack.up(tmp_path / "data", "--idle-stop", "5")
-    task_id = stack.gateway().post("/tasks", {"code": "import time; time.sleep(6); 1"})["task_id"]
+    task_id = stack.submit("import time; time.sleep(6); 1")
     until(
         lambda: stack.final(task_id), 120
     )  # it also asked; the next line shows that the task alone was enough
@@ -105,7 +105,7 @@ def test_a_disk_that_is_full_ends_no_stack(tmp_path: Path) -> None:
     stack = Stack.up(tmp_path / "data")
     draft = data_dir(stack.data).state.with_suffix(".new")
     draft.mkdir()  # as good as a full disk: it cannot be written
-    killed = stack.part("gateway")["pid"]
+    killed = stack.part("gateway").process.pid
     os.kill(killed, signal.SIGKILL)
     stack.line("could not record the running processes")
     assert stack.runs_a_task() == 42

@@ -1,5 +1,6 @@
 """`mecapy run | logs | attach | get | cancel` on a real stack, and what every command keeps to."""
 
+# pyright: reportPrivateUsage=false
 from __future__ import annotations
 
 import json
@@ -11,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from mecapy_jupyter import cli
+from mecapy_jupyter.client.task import resumed_events
 from mecapy_jupyter.commands import completion
 from mecapy_jupyter.shared.processes import mecapy_command
 from mecapy_jupyter.shared.units import local_time
+from mecapy_jupyter.wire import STDOUT
 
 from .running import Stack, environment, until
 
@@ -65,7 +68,9 @@ def test_from_a_terminal(stack: Stack, tmp_path: Path) -> None:
 
     (tmp_path / "long.py").write_text("import time\nprint('here', flush=True)\ntime.sleep(600)\n")
     task = json.loads(mecapy("run", "long.py", "--bg", "--json", "--timeout", "1h"))["task_id"]
-    until(lambda: mecapy("logs", task) == "here\n", 120)
+    said = resumed_events(stack.gateway(), task)
+    assert next(one.data["text"] for one in said if one.type == STDOUT) == "here\n"
+    assert mecapy("logs", task) == "here\n"
     (ended,) = json.loads(mecapy("cancel", task[:8], "--json"))
     assert ended["task_id"] == task and ended["outcome"].startswith("cancelled")
     assert "nothing to cancel" in mecapy("cancel", "all")
@@ -76,7 +81,7 @@ def test_variables_and_files(stack: Stack, tmp_path: Path) -> None:
     name.
     """
     mecapy = Terminal(stack, tmp_path)
-    task = stack.gateway().post("/tasks", {"code": "x = {'a': 1}; y = 2"}, key="get")["task_id"]
+    task = stack.submit("x = {'a': 1}; y = 2")
     until(lambda: stack.final(task), 120)
     assert mecapy("get", task, "x") == "x = {'a': 1}\n"
     assert json.loads(mecapy("get", task, "--json"))["variables"] == {"x": {"a": 1}, "y": 2}
@@ -131,8 +136,8 @@ def test_nobody_reads_on(stack: Stack, tmp_path: Path) -> None:
         env=environment(MECAPY_URL=stack.url, MECAPY_TOKEN=stack.token),
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (141, "on\n", "mecapy: cancelled\n")
-    (task,) = stack.gateway().get("/tasks", limit=1)["tasks"]
-    until(lambda: stack.final(task["task_id"]), 120)
+    task = stack.tasks()[0].task_id
+    until(lambda: stack.final(task), 120)
 
 
 def test_no_input() -> None:

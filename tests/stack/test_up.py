@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
 import subprocess
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
 
 import psutil
 import pytest
@@ -15,19 +16,28 @@ import pytest
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.processes import mecapy_command
+from mecapy_jupyter.wire.stack import StackStatus
 
 from .running import Stack, environment, start, until
 
 
-def healthy(status: dict[str, Any]) -> bool:
-    return all(part["healthy"] for part in status["components"])
+def healthy(status: StackStatus) -> bool:
+    return all(part.healthy for part in status.components)
 
 
 def test_status_names_every_component(stack: Stack) -> None:
     """`mecapy status --json` names gateway, redis, postgres and worker, each alive and healthy,
     under the URL that `up` printed.
     """
-    found = until(lambda: said if healthy(said := stack.status()) else None)
+    until(lambda: healthy(stack.status()))
+    done = subprocess.run(
+        mecapy_command("status", "--json", "--data", str(stack.data)),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    found = json.loads(done.stdout)
     assert found["url"] == stack.url
     assert found["supervisor"]["pid"] == stack.process.pid
     assert sorted(part["name"] for part in found["components"]) == [
@@ -36,8 +46,9 @@ def test_status_names_every_component(stack: Stack) -> None:
         "redis",
         "worker",
     ]
-    assert all(psutil.pid_exists(part["pid"]) for part in found["components"])
-    assert stack.part("worker")["id"]
+    for part in found["components"]:
+        assert part["healthy"] and psutil.pid_exists(part["pid"])
+        assert part["name"] != "worker" or part["id"]
 
 
 def test_a_task_runs(stack: Stack) -> None:
@@ -95,12 +106,14 @@ def test_second_up_is_refused(stack: Stack) -> None:
 @pytest.mark.parametrize("name", ["gateway", "redis", "postgres", "worker"])
 def test_what_dies_is_started_again(stack: Stack, name: str) -> None:
     """A component killed with -9 is back within seconds, and the stack runs tasks as before."""
-    before = stack.part(name)["pid"]
+    before = stack.part(name).process.pid
     os.kill(before, signal.SIGKILL)
 
-    def back() -> dict[str, Any] | None:
-        part = next((part for part in stack.status()["components"] if part["name"] == name), None)
-        return part if part and part["pid"] != before and part["healthy"] else None
+    def back() -> bool:
+        return any(
+            part.name == name and part.process.pid != before and part.healthy
+            for part in stack.status().components
+        )
 
     until(back, 120)
     assert stack.runs_a_task() == 42
@@ -108,7 +121,7 @@ def test_what_dies_is_started_again(stack: Stack, name: str) -> None:
 
 
 @pytest.mark.long
-def test_side_by_side(stack: Stack, tmp_path: Any) -> None:
+def test_side_by_side(stack: Stack, tmp_path: Path) -> None:
     """Two stacks have their own address and token, and neither ends with the other."""
     other = Stack.up(tmp_path / "other")
     try:
@@ -122,12 +135,12 @@ def test_side_by_side(stack: Stack, tmp_path: Any) -> None:
     assert stack.runs_a_task() == 42
 
 
-def test_down_leaves_nothing_and_data_stays(tmp_path: Any) -> None:
+def test_down_leaves_nothing_and_data_stays(tmp_path: Path) -> None:
     """`mecapy down` ends every process and forgets the token; started again, address, tasks and
     results are the same.
     """
     first = Stack.up(tmp_path / "data")
-    task_id = first.gateway().post("/tasks", {"code": "print('kept'); 6 * 7"})["task_id"]
+    task_id = first.submit("print('kept'); 6 * 7")
     until(lambda: first.final(task_id), 120)
     processes = first.processes()
     done = subprocess.run(
@@ -145,12 +158,12 @@ def test_down_leaves_nothing_and_data_stays(tmp_path: Any) -> None:
     second = Stack.up(first.data)
     try:
         assert second.url == first.url and second.token != first.token
-        assert second.gateway().get(f"/tasks/{task_id}")["result"] == 42
+        assert second.task(task_id).result == 42
     finally:
         second.down()
 
 
-def test_ctrl_c(tmp_path: Any) -> None:
+def test_ctrl_c(tmp_path: Path) -> None:
     """Ctrl-C while the stack is still starting leaves no process and no error."""
     process = start(tmp_path / "data")
     until(lambda: (tmp_path / "data" / "stack.json").exists())
@@ -164,7 +177,7 @@ def test_ctrl_c(tmp_path: Any) -> None:
     assert not psutil.wait_procs(everything, 120)[1]
 
 
-def test_what_never_starts_is_explained(tmp_path: Any) -> None:
+def test_what_never_starts_is_explained(tmp_path: Path) -> None:
     """A component that ends at every start makes `up` fail with the end of its log, and leaves
     nothing behind.
     """
@@ -182,7 +195,7 @@ def test_what_never_starts_is_explained(tmp_path: Any) -> None:
     assert not (tmp_path / "stack.json").exists()
 
 
-def test_taken_port_is_explained(stack: Stack, tmp_path: Any) -> None:
+def test_taken_port_is_explained(stack: Stack, tmp_path: Path) -> None:
     """A port in use is a sentence, not a traceback."""
     port = stack.url.rpartition(":")[2]
     done = subprocess.run(
