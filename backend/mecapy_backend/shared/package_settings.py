@@ -42,7 +42,7 @@ class PackageSettings(BaseSettings):
     packages_constraints: str = ""
     """File of constraints (`name<2` lines) for what tasks add."""
 
-    packages_bytes: int = Field(10 * GB, gt=0)
+    packages_bytes: int = Field(default=10 * GB, gt=0)
     """What tasks added; the longest unused goes first."""
 
     packages_dir: str = ""

@@ -28,7 +28,7 @@ class Settings(NoticeSettings):
     database_url: str = "postgresql://localhost/mecapy"
     """PostgreSQL; a unix socket as `?host=/directory`."""
 
-    database_connections: int = Field(0, ge=0)
+    database_connections: int = Field(default=0, ge=0)
     """Of one process; 0: 10 of a gateway, 4 of a worker."""
 
     database_pooler: Literal["none", "transaction"] = "none"
@@ -49,13 +49,13 @@ class Settings(NoticeSettings):
     cache_dir: str = ""
     """Of the children's blobs from S3; default: in the system's temp."""
 
-    cache_bytes: int = Field(20 * GB, gt=0)
+    cache_bytes: int = Field(default=20 * GB, gt=0)
     """The blob cache drops its oldest files above this size."""
 
-    blob_grace_s: float = Field(3600.0, gt=0)
+    blob_grace_s: float = Field(default=3600.0, gt=0)
     """How long a blob that no task names is kept."""
 
-    keep_s: float = Field(30 * 24 * 3600.0, gt=0)
+    keep_s: float = Field(default=30 * 24 * 3600.0, gt=0)
     """How long a finished task, its result and its log are kept."""
 
     token: SecretStr = SecretStr("")
@@ -67,10 +67,10 @@ class Settings(NoticeSettings):
     oidc_issuer: str = ""
     """OpenID Connect issuer whose access tokens are accepted, exactly as it names itself."""
 
-    oidc_audience: Names = Field(("mecapy",), min_length=1)
+    oidc_audience: Names = Field(default=("mecapy",), min_length=1)
     """Audiences (`aud`), of which a token must name one, with commas between."""
 
-    oidc_clients: Names = Field(("mecapy-cli",), min_length=1)
+    oidc_clients: Names = Field(default=("mecapy-cli",), min_length=1)
     """Clients (`azp`) whose tokens are accepted; `mecapy login` uses the first."""
 
     oidc_scope: str = "openid offline_access"
@@ -88,11 +88,11 @@ class Settings(NoticeSettings):
     oidc_organisation_claim: Names = ("organization",)
     """Claims with the organisation; the first found counts; of a path, its top."""
 
-    oidc_max_lifetime_s: float = Field(7200.0, gt=0)
+    oidc_max_lifetime_s: float = Field(default=7200.0, gt=0)
     """Longest lifetime of a token."""
 
     # Worker
-    worker_slots: int = Field(1, ge=1, le=1024)
+    worker_slots: int = Field(default=1, ge=1, le=1024)
     """Tasks one worker runs at once."""
 
     machine_class: str = POOL
@@ -139,81 +139,81 @@ class Settings(NoticeSettings):
     """Address of the worker's port."""
 
     worker_port: int = Field(
-        0, ge=0, le=65535, validation_alias=AliasChoices("MECAPY_WORKER_PORT", "PORT")
+        default=0, ge=0, le=65535, validation_alias=AliasChoices("MECAPY_WORKER_PORT", "PORT")
     )
     """Port of the worker's /metrics and /readyz; default: PORT; 0: none."""
 
     # Limits of a request
-    max_connections: int = Field(4000, gt=0)
+    max_connections: int = Field(default=4000, gt=0)
     """Connections to one gateway at once."""
 
-    max_streams: int = Field(2000, gt=0)
+    max_streams: int = Field(default=2000, gt=0)
     """Event streams open at one gateway; each holds a Redis connection."""
 
-    max_owner_streams: int = Field(500, gt=0)
+    max_owner_streams: int = Field(default=500, gt=0)
     """Event streams of one owner open at one gateway."""
 
-    max_body_bytes: int = Field(8 * MB, gt=0)
+    max_body_bytes: int = Field(default=8 * MB, gt=0)
     """Body of a JSON request; larger values go through /blobs."""
 
-    max_blob_bytes: int = Field(10 * GB, gt=0)
+    max_blob_bytes: int = Field(default=10 * GB, gt=0)
     """One uploaded blob."""
 
-    quota_bytes: int = Field(100 * GB, gt=0)
+    quota_bytes: int = Field(default=100 * GB, gt=0)
     """Blobs of one owner, all together, before more uploads are refused."""
 
-    max_code_bytes: int = Field(1 * MB, gt=0)
+    max_code_bytes: int = Field(default=1 * MB, gt=0)
     """Code of one task."""
 
-    max_queued_tasks: int = Field(1000, gt=0)
+    max_queued_tasks: int = Field(default=1000, gt=0)
     """Tasks of one owner that may wait at once."""
 
-    max_timeout_s: float = Field(24 * 3600.0, gt=0)
+    max_timeout_s: float = Field(default=24 * 3600.0, gt=0)
     """Longest `timeout` a task may ask for."""
 
     # Notebooks
-    folder_bytes: int = Field(20 * MB, ge=0)
+    folder_bytes: int = Field(default=20 * MB, ge=0)
     """How much of a notebook's folder travels automatically, both ways; 0: only after `%mecapy
     config folder=on`; a notebook's environment may lower it.
     """
 
-    folder_files: int = Field(1000, ge=0)
+    folder_files: int = Field(default=1000, ge=0)
     """How many files of a notebook's folder travel automatically."""
 
     # Limits of a running task
-    max_output_bytes: int = Field(256 * MB, gt=0)
+    max_output_bytes: int = Field(default=256 * MB, gt=0)
     """What a task may print and display."""
 
-    max_result_bytes: int = Field(2 * GB, gt=0)
+    max_result_bytes: int = Field(default=2 * GB, gt=0)
     """What a task may return."""
 
-    max_memory_bytes: int = Field(0, ge=0)
+    max_memory_bytes: int = Field(default=0, ge=0)
     """Of all processes of a task; 0: its share of 75 % of the machine, at most 4 GB."""
 
-    max_disk_bytes: int = Field(4 * GB, gt=0)
+    max_disk_bytes: int = Field(default=4 * GB, gt=0)
     """Files of a task."""
 
     # Shares
-    max_running_tasks: int = Field(0, ge=0)
+    max_running_tasks: int = Field(default=0, ge=0)
     """Tasks of one owner that may run at once; 0: as many as there is room for."""
 
-    cpu_hours: float = Field(0.0, ge=0)
+    cpu_hours: float = Field(default=0.0, ge=0)
     """CPU-hours of one owner's tasks in a month (UTC); 0: no limit."""
 
-    short_s: float = Field(2.0, ge=0)
+    short_s: float = Field(default=2.0, ge=0)
     """A task up to this run time is short and passes long ones, in an extra place of each worker;
     0: no such place.
     """
 
-    requests_per_s: float = Field(100.0, ge=0)
+    requests_per_s: float = Field(default=100.0, ge=0)
     """Of one user, to one gateway; bursts may have ten times as many; 0: no limit."""
 
     # Audit, proxies, browsers
-    audit_days: float = Field(365.0, gt=0)
+    audit_days: float = Field(default=365.0, gt=0)
     """How long the audit keeps its lines."""
 
     trusted_proxies: Names = Field(
-        (), validation_alias=AliasChoices("MECAPY_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS")
+        default=(), validation_alias=AliasChoices("MECAPY_TRUSTED_PROXIES", "FORWARDED_ALLOW_IPS")
     )
     """Addresses of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` the gateway believes,
     with commas between; default: FORWARDED_ALLOW_IPS; empty: none.
@@ -223,22 +223,22 @@ class Settings(NoticeSettings):
     """Origins whose pages may call the gateway from a browser, with commas between."""
 
     # Leases, and how long to wait for unavailable services
-    lease_s: float = Field(10.0, gt=0)
+    lease_s: float = Field(default=10.0, gt=0)
     """A worker that is silent for this long loses its tasks."""
 
-    heartbeat_s: float = Field(3.0, gt=0)
+    heartbeat_s: float = Field(default=3.0, gt=0)
     """How often a worker renews its leases."""
 
-    store_patience_s: float = Field(600.0, ge=0)
+    store_patience_s: float = Field(default=600.0, ge=0)
     """How long a result waits for the object store before its task fails."""
 
-    drain_s: float = Field(3.0, ge=0)
+    drain_s: float = Field(default=3.0, ge=0)
     """How long a gateway still answers after SIGTERM, while /readyz is 503."""
 
-    grace_s: float = Field(10.0, ge=0)
+    grace_s: float = Field(default=10.0, ge=0)
     """How long a worker's tasks may run after SIGTERM before they are requeued."""
 
-    max_losses: int = Field(3, ge=1)
+    max_losses: int = Field(default=3, ge=1)
     """A task that loses this many workers fails with `worker_lost`."""
 
     @property

@@ -20,10 +20,10 @@ class MissingBody(Request):
 
 class PartsBody(Request):
     size: int = Field(gt=0, le=2**53)
-    upload: str = Field("", max_length=1000)
+    upload: str = Field(default="", max_length=1000)
     """One that has begun and takes long: fresh URLs for the parts left."""
 
-    first: int = Field(0, ge=0, le=10_000)
+    first: int = Field(default=0, ge=0, le=10_000)
     """The first part left, counted from 0."""
 
 

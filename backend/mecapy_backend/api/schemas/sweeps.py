@@ -17,5 +17,5 @@ class SweepBody(Request):
     points: list[PointKey] = Field(max_length=wire.MOST_POINTS)
     """In the order of the table."""
 
-    about: dict[Annotated[str, Field(max_length=200)], JsonValue] = Field({}, max_length=50)
+    about: dict[Annotated[str, Field(max_length=200)], JsonValue] = Field(default={}, max_length=50)
     """What the client notes of code and versions."""

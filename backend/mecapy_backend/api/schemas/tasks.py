@@ -18,28 +18,28 @@ class PayloadBody(Request):
     confined child does.
     """
 
-    pickle: str = Field("", pattern=_BASE64)
-    pickle_blob: str = Field("", pattern=r"^([0-9a-f]{64})?$")
-    buffers: list[Digest] = Field([], max_length=100_000)
+    pickle: str = Field(default="", pattern=_BASE64)
+    pickle_blob: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
+    buffers: list[Digest] = Field(default=[], max_length=100_000)
 
 
 class CellBody(Request):
     """Where the code stands in its notebook, so that errors name the user's own lines."""
 
-    number: int = Field(0, ge=0, le=10**9)
-    header: str = Field("", max_length=10_000)
-    filename: str = Field("", max_length=1_000)
+    number: int = Field(default=0, ge=0, le=10**9)
+    header: str = Field(default="", max_length=10_000)
+    filename: str = Field(default="", max_length=1_000)
 
 
 class ResourcesBody(Request):
     """What the machine must have; the cheapest class that offers it is taken (`GET /machines`)."""
 
-    cpus: float = Field(0.0, ge=0, le=10_000)
-    memory_bytes: int = Field(0, ge=0, le=2**53)
-    gpu: str = Field("", max_length=100)
+    cpus: float = Field(default=0.0, ge=0, le=10_000)
+    memory_bytes: int = Field(default=0, ge=0, le=2**53)
+    gpu: str = Field(default="", max_length=100)
     """A type, or `any`."""
 
-    machine: str = Field("", max_length=100)
+    machine: str = Field(default="", max_length=100)
     """A class of machines."""
 
 
@@ -51,13 +51,13 @@ class CacheBody(Request):
     key: str = Field(min_length=1, max_length=100)
     """Hash of all that the result depends on."""
 
-    seeded: str = Field("", max_length=100)
+    seeded: str = Field(default="", max_length=100)
     """The same hash, with the random state."""
 
     again: bool = False
     """Run, and replace the kept result."""
 
-    files: list[Annotated[str, Field(max_length=1000)]] = Field([], max_length=10_000)
+    files: list[Annotated[str, Field(max_length=1000)]] = Field(default=[], max_length=10_000)
     """Files that the keys include."""
 
 
@@ -73,57 +73,61 @@ class TaskBody(Request):
     code: str = Field(min_length=1)
     """Python; the value of the last expression is the result."""
 
-    name: str = Field("", max_length=200)
+    name: str = Field(default="", max_length=200)
     """Shown in lists, and to filter by."""
 
     inputs: dict[Annotated[str, Field(max_length=200)], JsonValue] = {}
     """Become variables of the code."""
 
-    outputs: list[Annotated[str, Field(max_length=200)]] | None = Field(None, max_length=1000)
+    outputs: list[Annotated[str, Field(max_length=200)]] | None = Field(
+        default=None, max_length=1000
+    )
     """Names (or globs) of variables to return as an object; none: the last expression."""
 
-    keep: list[Annotated[str, Field(max_length=200)]] = Field([], max_length=100)
+    keep: list[Annotated[str, Field(max_length=200)]] = Field(default=[], max_length=100)
     """Globs of files that come home (Python clients)."""
 
-    priority: int = Field(wire.PRIORITY, ge=0, le=9)
+    priority: int = Field(default=wire.PRIORITY, ge=0, le=9)
     """9 starts first."""
 
-    timeout: float = Field(wire.TIMEOUT_S, gt=0)
+    timeout: float = Field(default=wire.TIMEOUT_S, gt=0)
     """Run time in seconds after which the task fails."""
 
-    retries: int = Field(0, ge=0, le=10)
+    retries: int = Field(default=0, ge=0, le=10)
     """Further attempts when the code fails."""
 
     payload: PayloadBody | None = None
     cell: CellBody | None = None
-    python: str = Field("", pattern=r"^(3\.\d{1,2})?$")
+    python: str = Field(default="", pattern=r"^(3\.\d{1,2})?$")
     """The Python that the payload was pickled with, as "3.12": runs on no other; empty: on any."""
 
-    signature: str = Field("", pattern=r"^([0-9a-f]{64})?$")
+    signature: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
     """HMAC that Python clients add."""
 
     resources: ResourcesBody | None = None
     escalate: bool = False
     """Out of time, run again on a class with more processors, twice as long, at most twice."""
 
-    sweep: str = Field("", max_length=200)
+    sweep: str = Field(default="", max_length=200)
     """Name of the sweep that it is a part of."""
 
-    points: list[PointKey] = Field([], max_length=wire.MOST_POINTS)
+    points: list[PointKey] = Field(default=[], max_length=wire.MOST_POINTS)
     """Keys of the sweep's points it computes."""
 
     needs: dict[
         Annotated[str, Field(max_length=200)],
         Annotated[str, Field(pattern=wire.NEED, max_length=wire.NEED_CHARS)],
-    ] = Field({}, max_length=wire.MOST_NEEDS)
+    ] = Field(default={}, max_length=wire.MOST_NEEDS)
     """Variables that are results of my other tasks, as `task:<id>:<variable>`, without a variable
     the whole result; the task is `blocked` until those are completed.
     """
 
-    workflow: str = Field("", pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$")
+    workflow: str = Field(default="", pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$")
     """The id of the workflow it belongs to."""
 
-    packages: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field([], max_length=100)
+    packages: list[Annotated[str, Field(min_length=1, max_length=200)]] = Field(
+        default=[], max_length=100
+    )
     """Requirements, as "gmsh==4.13", that the code can import besides what the workers have."""
 
     notify: NotifyTargets = []
@@ -163,7 +167,7 @@ class CommBody(Request):
     data: dict[str, JsonValue]
     """As in Jupyter's `comm_msg`."""
 
-    buffers: list[str] = Field([], max_length=1000)
+    buffers: list[str] = Field(default=[], max_length=1000)
     """In base64."""
 
 

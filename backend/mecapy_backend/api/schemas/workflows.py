@@ -21,7 +21,7 @@ class NodeBody(TaskBody):
     needs: dict[
         Annotated[str, Field(max_length=200)],
         Annotated[str, Field(pattern=NODE_NEED, max_length=500)],
-    ] = Field({}, max_length=wire.MOST_NEEDS)
+    ] = Field(default={}, max_length=wire.MOST_NEEDS)
     """Variables that are results of others: `node:<name>:<variable>` of this workflow, or
     `task:<id>:<variable>`; without a variable the whole result.
     """
@@ -31,5 +31,5 @@ class WorkflowBody(Request):
     """A workflow, with tasks by name; or without, and tasks name it (`POST /tasks`)."""
 
     name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
-    tasks: dict[Key, NodeBody] = Field({}, max_length=MOST_TASKS)
+    tasks: dict[Key, NodeBody] = Field(default={}, max_length=MOST_TASKS)
     """By name; together they form no cycle."""
