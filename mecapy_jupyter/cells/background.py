@@ -18,8 +18,7 @@ from mecapy_jupyter.cells import cell, history, replay, resubmit_check
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client.client import Client
-from mecapy_jupyter.client.resumed_events import unread
-from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.client.task import Task, unread
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch

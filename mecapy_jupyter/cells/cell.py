@@ -88,6 +88,7 @@ def _replayed(shell: Shell, task: Task, block: LiveBlock, widgets: ShownWidgets)
     try:
         kernel_shutdown.watch(shell)
         block.sent(task.sent_bytes, task.reused_bytes, task.id)
+        task.follow(lambda _: None)
         return until_final(task, block, show)
     except KeyboardInterrupt:
         if kernel_shutdown.ends(shell):
@@ -116,7 +117,7 @@ def until_final(
     shown = False
     while True:
         try:
-            event = task.next_event(_TICK_S)
+            event = task.events.get(timeout=_TICK_S)
         except queue.Empty:
             block.tick()
             if deadline is not None and time.monotonic() > deadline:

@@ -11,11 +11,9 @@ from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client import blob_transfer, result_cache, signing
-from mecapy_jupyter.client.event_stream import EventStream
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.problems import BlobsMissing
-from mecapy_jupyter.client.resumed_events import resumed_events
-from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.client.task import Task, resumed_events
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.pickling import payload
 
@@ -32,7 +30,7 @@ class CachingTask(Task):
         name: str,
         packed: payload.Packed,
         namespace: dict[str, Any],
-        events: EventStream | None = None,
+        events: Iterable[wire.Event] | None = None,
         *,
         request: wire.TaskRequest,
         submitted: wire.QueuedEvent,
@@ -65,10 +63,6 @@ class CachingTask(Task):
             if self._given_up:
                 return
             submitted, first = self._submit_again(replace_kept=again)
-
-    def _reads_at_once(self) -> bool:
-        """Whose events these are is decided while they are read: `stream`."""
-        return False
 
     def _found(
         self, cached: wire.CachedRun, first: Iterable[wire.Event] | None

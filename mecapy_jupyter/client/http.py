@@ -4,18 +4,20 @@ and no notebooks.
 
 from __future__ import annotations
 
+import collections
 import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
+import sseclient
 import urllib3
 from urllib3.util import Retry, Timeout
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.addresses import CONNECT_S, Address
-from mecapy_jupyter.client.event_stream import EventStream
 from mecapy_jupyter.client.logins import Login
 from mecapy_jupyter.client.problems import problem
 from mecapy_jupyter.shared import errors
@@ -149,7 +151,7 @@ class Gateway:
         finally:
             answer.close()
 
-    def submit(self, body: JsonObject, key: str) -> tuple[wire.QueuedEvent, EventStream]:
+    def submit(self, body: JsonObject, key: str) -> tuple[wire.QueuedEvent, Iterator[wire.Event]]:
         """Submit a task and follow it in one request.
 
         Returns the gateway's answer, then the events. `key`: the idempotency key, with which the
@@ -162,10 +164,8 @@ class Gateway:
         }
         text = _encoded(body)
         for tries_left in reversed(range(_SUBMIT_TRIES)):
+            events = self._stream("POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST)
             try:
-                events = self._stream(
-                    "POST", "/tasks", headers=headers, body=text, retries=_RETRY_POST
-                )
                 return wire.QueuedEvent.from_json(next(events).data), events
             except (errors.ConnectionFailed, StopIteration):
                 if not tries_left:
@@ -180,7 +180,9 @@ class Gateway:
         queued = self.post("/tasks", body, key=key)
         return wire.QueuedEvent.from_json(queued if isinstance(queued, dict) else {}), None
 
-    def events(self, task_id: str, last_id: str = "", *, follow: bool = True) -> EventStream:
+    def events(
+        self, task_id: str, last_id: str = "", *, follow: bool = True
+    ) -> Iterator[wire.Event]:
         """Events of a task after `last_id` until the final one; without `follow`, until the last
         existing one. Raises `ConnectionFailed` if the stream breaks.
         """
@@ -188,10 +190,28 @@ class Gateway:
         path = f"/tasks/{task_id}/events" + ("" if follow else "?follow=false")
         return self._stream("GET", path, headers=headers, retries=_ONCE)
 
-    def _stream(self, method: str, path: str, **options: Any) -> EventStream:
-        timeout = Timeout(connect=CONNECT_S, read=_SILENCE_S)
+    def _stream(self, method: str, path: str, **options: Any) -> Iterator[wire.Event]:
+        timeout, ended = Timeout(connect=CONNECT_S, read=_SILENCE_S), False
         answer = self._send(method, path, preload_content=False, timeout=timeout, **options)
-        return EventStream(answer, self.url)
+        sent_events = _sent_events(answer)
+        try:
+            if answer.status >= 300:
+                raise problem(answer, self.url)
+            for event in sent_events:
+                ended = event.type in wire.FINAL
+                yield event
+        except urllib3.exceptions.HTTPError as broken:
+            raise errors.ConnectionFailed(
+                f"the event stream from {self.url} broke: {broken}"
+            ) from broken
+        finally:
+            # read the end of the stream, so that the connection can serve the next request
+            if ended:
+                with suppress(urllib3.exceptions.HTTPError):
+                    collections.deque(sent_events, maxlen=0)
+                answer.release_conn()
+            else:
+                answer.close()
 
     def _json(self, method: str, path: str, **options: Any) -> Json:
         data = self._request(method, path, **options).data
@@ -260,6 +280,16 @@ class Gateway:
 
 def _encoded(body: JsonObject) -> bytes:
     return json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _sent_events(answer: urllib3.BaseHTTPResponse) -> Iterator[wire.Event]:
+    with unlogged():
+        events = iter(sseclient.SSEClient(answer.stream()).events())
+    while True:
+        with unlogged():
+            if (event := next(events, None)) is None:
+                return
+        yield wire.Event(event.id or "", event.event, json.loads(event.data))
 
 
 def _reason(broken: Exception) -> str:

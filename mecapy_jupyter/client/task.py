@@ -8,15 +8,14 @@ import dataclasses
 import pickle
 import queue
 import threading
+import time
 from collections.abc import Callable, Collection, Generator, Iterable, Sequence
 from typing import Any
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client import blob_transfer, gateway_api, task_logs, unopened
 from mecapy_jupyter.client.deferred_interrupt import DeferredInterrupt
-from mecapy_jupyter.client.event_stream import EventStream
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.client.resumed_events import resumed_events, unread
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import module_changes
@@ -26,7 +25,14 @@ from mecapy_jupyter.travel.pickling import awaited, payload
 from mecapy_jupyter.wire import JsonObject
 
 _STOPPED_S = 5.0  # how long `cancel` waits for the end
-_AT_ONCE_S = 0.05  # a thread that reads costs a short task a millisecond
+_PATIENCE_S = 120.0  # how long a broken event stream is resumed before giving up
+
+
+def unread(error: Exception) -> errors.MecapyError:
+    """Shown to those who wait for a task if reading its end failed."""
+    if isinstance(error, errors.MecapyError):
+        return error
+    return errors.CannotReceive(f"the task's end could not be read: {error!r}")
 
 
 class Task(concurrent.futures.Future[Any]):
@@ -43,11 +49,11 @@ class Task(concurrent.futures.Future[Any]):
         name: str,
         packed: payload.Packed,
         namespace: dict[str, Any],
-        events: EventStream | None = None,
+        events: Iterable[wire.Event] | None = None,
     ) -> None:
         """`events`: the stream of its submission, if this process submitted it."""
         super().__init__()
-        self._first_events, self._last_id = events, ""
+        self._first_events = events
         self._id, self.name = task_id, name
         self.events: queue.SimpleQueue[wire.Event | errors.MecapyError] = queue.SimpleQueue()
         self.home = bind.Home()
@@ -130,7 +136,7 @@ class Task(concurrent.futures.Future[Any]):
         them, and `on_final` (or `settle`) the outcome.
         """
         with DeferredInterrupt():
-            if not self._followed and self.outcome is None:
+            if not self._followed:
                 self._followed = True
                 reader = threading.Thread(
                     target=self._read,
@@ -150,7 +156,12 @@ class Task(concurrent.futures.Future[Any]):
         first, self._first_events = self._first_events, None
         try:
             for event in self.stream(first):
-                if (shown := self._take(event)) is not None:
+                self._started = self._started or event.type == wire.STARTED
+                self.outcome = (
+                    wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
+                )
+                if (shown := event if self.opens else unopened.inert(event)) is not None:
+                    self.events.put(shown)
                     on_event(shown)
                 first = None  # the end of the loop then frees the connection for the next task
             if self.outcome is not None:
@@ -162,40 +173,9 @@ class Task(concurrent.futures.Future[Any]):
             if on_final == self.settle:
                 self.set_exception(trouble)
 
-    def _take(self, event: wire.Event) -> wire.Event | None:
-        """Into `events`, unless nothing of it can be shown."""
-        self._last_id, self._started = event.id, self._started or event.type == wire.STARTED
-        self.outcome = wire.Outcome.from_json(event.data) if event.type in wire.FINAL else None
-        if (shown := event if self.opens else unopened.inert(event)) is not None:
-            self.events.put(shown)
-        return shown
-
-    def next_event(self, within_s: float) -> wire.Event | errors.MecapyError:
-        """Of `events`; raises queue.Empty. Read in this thread as long as they come quickly, then
-        `follow` goes on.
-        """
-        if not self._followed and self.events.empty() and not self._reads_at_once():
-            self.follow(lambda _: None)
-        return self.events.get(timeout=within_s)
-
-    def _reads_at_once(self) -> bool:
-        """Read one event of the submission's stream into `events`; False: it does not come soon."""
-        stream = self._first_events
-        if stream is None or not stream.arrives(_AT_ONCE_S):
-            return False
-        with DeferredInterrupt():
-            try:
-                self._take(next(stream))
-            except Exception:  # `follow` resumes it, or reports what is wrong
-                stream = None
-            if self.outcome is not None and stream is not None:
-                stream.close()
-            self._first_events = stream
-        return stream is not None
-
     def stream(self, first: Iterable[wire.Event] | None) -> Iterable[wire.Event]:
         """All its events. `first`: of an open stream."""
-        return resumed_events(self._gateway, self.id, first, self._last_id)
+        return resumed_events(self._gateway, self.id, first)
 
     def open(self, outcome: wire.Outcome, spared: Collection[int] = ()) -> bind.Home:
         """Open the outcome's payload, once, and keep it in `home`. `spared`: as for
@@ -292,3 +272,26 @@ class Task(concurrent.futures.Future[Any]):
     def _fetch(self, digest: str) -> Any:
         """A blob of its result."""
         return blob_transfer.fetch(self._gateway, digest)
+
+
+def resumed_events(
+    gateway: Gateway, task_id: str, events: Iterable[wire.Event] | None = None
+) -> Iterable[wire.Event]:
+    """All events of a task, each once and in order, over any number of connections. `events`: the
+    first of these.
+    """
+    last_id, broken_at, pause_s = "", 0.0, 0.1
+    while True:
+        try:
+            for event in events if events is not None else gateway.events(task_id, last_id):
+                last_id, broken_at, pause_s = event.id, 0.0, 0.1
+                yield event
+                if event.type in wire.FINAL:
+                    return
+        except (errors.ConnectionFailed, errors.Unavailable):
+            broken_at = broken_at or time.monotonic()
+            if time.monotonic() - broken_at > _PATIENCE_S:
+                raise
+        events = None
+        time.sleep(pause_s)
+        pause_s = min(pause_s * 2, 5.0)

@@ -17,8 +17,7 @@ from mecapy_jupyter.client import config, gateway_api, requirements, task_logs, 
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.resources import asked
-from mecapy_jupyter.client.resumed_events import resumed_events
-from mecapy_jupyter.client.task import Task
+from mecapy_jupyter.client.task import Task, resumed_events
 from mecapy_jupyter.commands import extending, task_selection
 from mecapy_jupyter.commands.cancelling import cancelled
 from mecapy_jupyter.commands.getting import brought_home

@@ -28,7 +28,7 @@ import redis
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.client.resumed_events import resumed_events
+from mecapy_jupyter.client.task import resumed_events
 
 from ..outside import leader_in
 from ..ports import free_port
