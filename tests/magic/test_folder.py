@@ -53,6 +53,33 @@ with open("out/a.txt", "w") as out: out.write("A")
     assert kernel.value("read") == repr(("here\nthere\nagain\n", "A")), ran.stderr
 
 
+def test_a_program_stays_a_program(kernel: Kernel, project: Path) -> None:
+    """A file may be executed at home if it may be there: a new one, a changed one, and one of which
+    the cell changes nothing else.
+    """
+    for name in ("was.sh", "becomes.sh"):
+        (project / name).write_text("#!/bin/sh\necho here\n")
+    (project / "was.sh").chmod(0o750)
+    ran = kernel.run("""%%mecapy
+import os
+with open("new.sh", "w") as new: new.write("#!/bin/sh\\necho made\\n")
+os.chmod("new.sh", 0o755)
+os.chmod("becomes.sh", 0o755)
+with open("was.sh", "a") as was: was.write("echo there\\n")
+with open("plain.txt", "w") as plain: plain.write("")
+""")
+    assert ran.ok, ran.text
+    modes = {one.name: bool(one.stat().st_mode & 0o100) for one in project.iterdir()}
+    assert modes == {"new.sh": True, "becomes.sh": True, "was.sh": True, "plain.txt": False}
+    assert (project / "was.sh").stat().st_mode & 0o777 == 0o750
+    cell = "import subprocess; said = subprocess.run('./new.sh', capture_output=True).stdout"
+    for where in ("", "%%mecapy\n"):
+        assert kernel.run(f"{where}said = None\n{cell}").ok
+        assert kernel.value("said") == repr(b"made\n")
+    assert kernel.run("%%mecapy\nimport os; os.chmod('new.sh', 0o644)").ok
+    assert not (project / "new.sh").stat().st_mode & 0o100
+
+
 def test_the_next_cell_has_its_files_as_they_are_here(kernel: Kernel, project: Path) -> None:
     """Files are written once for many cells, and nothing that one did to them reaches the next."""
     for number in range(30):

@@ -75,7 +75,7 @@ def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
                     continue
                 path = _free(path, task_id)
                 beside.append(f"{name} as {path.name}")
-            write(path, content)
+            write(path, content, name in home.programs)
         except (OSError, CannotReceive, ConfigError) as trouble:
             remarks.append(f"{name} did not come home: {trouble}")
     if beside:
@@ -106,22 +106,33 @@ def put(files: Mapping[str, Any], folder: Path) -> None:
         write(_checked(name, folder), content)
 
 
-def write(path: Path, content: Any) -> None:
-    """Replace the file atomically, so that a reader sees the old or the new one."""
+def write(path: Path, content: Any, executable: bool | None = None) -> None:
+    """Replace the file atomically, so that a reader sees the old or the new one. `executable`:
+    whether it is so afterwards; None: as it is.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=".mecapy-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(draft).chmod(_mode(path))
+        Path(draft).chmod(_mode(path, executable))
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)
         raise
 
 
-def _mode(path: Path) -> int:
-    """The mode of the file that it replaces, or of any new file."""
+def _mode(path: Path, executable: bool | None) -> int:
+    """The mode of the file that it replaces, or of any new file. Who may read a program may
+    execute it.
+    """
+    mode = _mode_now(path)
+    if executable is None:
+        return mode
+    return mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
+
+
+def _mode_now(path: Path) -> int:
     with contextlib.suppress(OSError):
         return path.stat().st_mode & 0o777
     mask = os.umask(0)

@@ -41,13 +41,14 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What comes home. `files`: contents of written files; `folders`: new ones; `stays`: path →
-    (size, whether it can be fetched later); `deleted`: of the files that were sent; `ended_in`: the
-    final folder, relative to the first; `looked`: folders that it listed and files that it failed
-    to open.
+    """What comes home. `files`: contents of written files; `programs`: which of them may be
+    executed; `folders`: new ones; `stays`: path → (size, whether it can be fetched later);
+    `deleted`: of the files that were sent; `ended_in`: the final folder, relative to the first;
+    `looked`: folders that it listed and files that it failed to open.
     """
 
     files: Files = field(default_factory=dict[str, Any])
+    programs: frozenset[str] = frozenset()
     folders: tuple[str, ...] = ()
     stays: dict[str, tuple[int, bool]] = field(default_factory=dict[str, tuple[int, bool]])
     deleted: tuple[str, ...] = ()
@@ -95,13 +96,14 @@ def collect(
         if before.files.get(name) != mark and name not in kept and _is_whole(f"{folder}/{name}")
     }
     home = _by_themselves(written, index) if index.automatic else []
-    contents = {name: pickle.PickleBuffer(_content(Path(folder, name))) for name in home}
+    contents = {name: pickle.PickleBuffer(_content(Path(folder, name))) for name in home} | kept
     stays = {name: size for name, size in written.items() if name not in contents}
     small = _small(Path(folder), stays)
     made = [path for path in now.folders if path not in before.folders]
     return (
         Collected(
-            {**contents, **kept},
+            contents,
+            frozenset(name for name in contents if _is_program(f"{folder}/{name}")),
             tuple(made[: index.most_files]) if index.automatic else (),
             {name: (size, name in small) for name, size in stays.items()},
             _deleted(folder, index, now),
@@ -155,6 +157,10 @@ def _is_whole(path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _is_program(path: str) -> bool:
+    return bool(os.stat(path).st_mode & stat.S_IXUSR)  # noqa: PTH116 as in `_is_whole`
 
 
 def _small(folder: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
