@@ -22,7 +22,7 @@ from mecapy_jupyter.client.task import Task, unread
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import open_figures, process_state
+from mecapy_jupyter.travel.environment import module_changes, open_figures, process_state
 
 started: dict[str, Task] = {}
 """The background tasks of this kernel by the name of their variable; the newest per name."""
@@ -60,12 +60,13 @@ def start(client: Client, prepared: Prepared) -> Task:
 
 
 class _Before:
-    """The notebook's variables when the task was submitted, to detect changes at its end."""
+    """The notebook's state when the task was submitted, to detect changes at its end."""
 
     def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
         self.names = dict(namespace)
         self.ambient = process_state.current()
         self.figures = open_figures.current()
+        self.modules = module_changes.standing()
         self._watch = Watch(task.packed.memo, sent, namespace)
 
     def spared(self) -> frozenset[int]:
@@ -75,9 +76,12 @@ class _Before:
     def places(self, aside: Iterable[tuple[object, object]]) -> dict[str, object]:
         """New objects by the names of, or the paths to, the spared ones (`model['params']`)."""
         variables = {name: value for name, value in self.names.items() if not name.startswith("_")}
+        held = {
+            f"{at}.{name}": one for at, its in self.modules.items() for name, one in its.items()
+        }
         found: dict[str, object] = {}
         for old, new in aside:
-            names = [name for name, value in self.names.items() if value is old]
+            names = [name for name, value in (self.names | held).items() if value is old]
             found |= dict.fromkeys(
                 names or [path_to(old, variables) or f"a {type(old).__name__}"], new
             )
@@ -132,6 +136,9 @@ class _Carry:
             name: value for name, value in home.bound.items() if self.before.same(name, namespace)
         }
         aside = self.before.places(home.aside)
+        modules = home.process_state.get("own modules", {})
+        modules, theirs = module_changes.apart(modules, self.before.modules)
+        aside |= theirs
         waiting = [
             name for name in (*home.bound, *aside) if name not in free and not name.startswith("_")
         ]
@@ -141,6 +148,8 @@ class _Carry:
             for kind, value in home.process_state.items()
             if not process_state.changed(self.before.ambient, {kind: here.get(kind)})
         }
+        if theirs:
+            still["own modules"] = modules
         figures = home.figures if open_figures.current() == self.before.figures else None
         deleted = tuple(name for name in home.deleted if self.before.same(name, namespace))
         bound = bind.into(

@@ -110,6 +110,33 @@ def test_a_part_that_changed_here_too(kernel: Kernel, gate: Gate) -> None:
     )
 
 
+def test_what_changed_here_in_a_module_too(kernel: Kernel, gate: Gate) -> None:
+    """Its numbers and lists are treated as variables are."""
+    kernel.run(
+        "%%writefile laws.py\nn = 2\nm = 2\nsteps = [0]\ndel_me = 1\nclass Solver:\n    tol = 0.1\n"
+    )
+    kernel.run("import laws")
+    message = submit(
+        kernel,
+        f"%%mecapy --bg --as job\n{gate.wait}laws.n = 20; laws.m = 20; laws.steps.append(1)\n"
+        "laws.Solver.tol = 0.2; del laws.del_me",
+    )
+    kernel.run("laws.n = 3; laws.steps.append(99); laws.Solver.tol = 0.3; laws.del_me = 5")
+    gate.open()
+    said = str([m["content"] for m in heard_until_done(kernel, "job", message)])
+    assert "wait in `.vars` of the job" in said
+    for name in ("laws.n", "laws.steps", "laws.Solver.tol", "laws.del_me"):
+        assert name in said
+    assert "laws.m" not in said
+    assert kernel.value("laws.n, laws.m, laws.steps, laws.Solver.tol, laws.del_me") == (
+        "(3, 20, [0, 99], 0.3, 5)"
+    )
+    assert (
+        kernel.value("job.vars['laws.n'], job.vars['laws.steps'], job.vars['laws.Solver.tol']")
+        == "(20, [0, 1], 0.2)"
+    )
+
+
 def test_state_drawn_here_meanwhile_stays(kernel: Kernel, gate: Gate) -> None:
     """Random numbers drawn here since go on here; undisturbed, the task's go on."""
     kernel.run("import random; random.seed(1)")
