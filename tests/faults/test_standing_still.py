@@ -19,7 +19,7 @@ def test_stands_still_for_longer_than_a_lease(stack: Stack, gate: Gate, what: st
     """
     tasks = running(stack, gate)
     if what == "PostgreSQL":
-        server = psutil.Process(stack.postgres.pid)
+        server = psutil.Process(stack.services.postgres.pid)
         processes = [server, *server.children(recursive=True)]
     else:
         processes = [psutil.Process(worker.pid) for worker in stack.of("worker")]
