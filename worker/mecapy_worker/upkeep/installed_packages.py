@@ -43,15 +43,20 @@ async def tell(ctx: Context) -> None:
     """
     told: object = None
     while True:
-        if (now := base.changed()) != told:
-            found = await asyncio.to_thread(packages)
-            ctx.pool.nests.installed = frozenset(found)
-            if await retry_transient(
-                "packages",
-                lambda found=found: workers.record_packages(ctx.db, ctx.worker_id, found),
-            ):
-                if told is not None:
-                    await ctx.pool.renew()
-                renewal.settle(now, is_first=told is None)
-                told = now
+        # Also what it reads: a task may hold all files that this process may open.
+        told = await retry_transient("packages", lambda told=told: _tell_changes(ctx, told))
         await asyncio.sleep(_AGAIN_S)
+
+
+async def _tell_changes(ctx: Context, told: object) -> object:
+    """What is told by then: `told`, or the state of the packages now."""
+    if (now := base.changed()) == told:
+        return told
+    found = await asyncio.to_thread(packages)
+    ctx.pool.nests.installed = frozenset(found)
+    if not await workers.record_packages(ctx.db, ctx.worker_id, found):
+        return told
+    if told is not None:
+        await ctx.pool.renew()
+    renewal.settle(now, is_first=told is None)
+    return now
