@@ -67,8 +67,8 @@ def relay(running_stack: Any, kernel: Kernel) -> Iterator[Relay]:
 
 def test_a_short_cell_takes_one(kernel: Kernel, relay: Relay) -> None:
     """Its request, whose answer also tells its end. The first one also connects, and asks what is
-    installed on the workers; on a busy machine, what a cell takes is also asked while it runs, so
-    the fewest of some cells count.
+    installed on the workers. A cell that lasts longer asks more, as on a busy machine, so the
+    fewest of five cells count.
     """
     assert kernel.run("%%mecapy\nx = 1 + 1").ok
     for code in ("x = x + 1", "print(x)", "[x] * 1000"):

@@ -9,6 +9,7 @@ import pickle
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,10 @@ from mecapy_jupyter.travel.pickling import payload
 
 pd: Any = importlib.import_module("pandas")
 OTHER_SIDE = Path(__file__).with_name("other_side.py")
+
+
+RunWithModule = Callable[[str, str, str], "Notebook"]
+"""The text of the module `mod`, what runs here first, and the cell → the notebook afterwards."""
 
 
 def importable(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from mecapy_jupyter.capture import packing
 from mecapy_jupyter.travel.environment import user_modules
 
-from .notebook import Notebook, importable
+from .notebook import Notebook, RunWithModule, importable
 
 GENERIC = """
     import functools
@@ -92,21 +91,10 @@ CASES = {
 @pytest.mark.cell("travels", "What you register with, replace in or delete from your modules")
 @pytest.mark.parametrize(("module", "before", "cell", "after"), CASES.values(), ids=CASES)
 def test_what_a_module_defines(
-    notebook: Notebook,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    module: str,
-    before: str,
-    cell: str,
-    after: str,
+    run_with_module: RunWithModule, module: str, before: str, cell: str, after: str
 ) -> None:
     """After a cell, a module's definitions are as after a local run."""
-    (tmp_path / "mod.py").write_text(textwrap.dedent(module))
-    importable(monkeypatch, tmp_path)
-    monkeypatch.delitem(sys.modules, "mod", raising=False)
-    notebook.local("import mod\n" + before)
-    names = [name for name in notebook.ns if name not in ("np", "pd") and name[0] != "_"]
-    notebook.remote(cell, *names)
+    notebook = run_with_module(module, before, cell)
     assert eval(after, notebook.ns), after  # noqa: S307 our own text
 
 

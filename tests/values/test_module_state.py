@@ -14,7 +14,7 @@ import pytest
 from mecapy_jupyter import wire
 from mecapy_jupyter.cells import preflight
 
-from .notebook import Notebook
+from .notebook import Notebook, RunWithModule
 
 PARTS = """
     class Part:
@@ -255,22 +255,10 @@ CASES = {
 @pytest.mark.cell("travels", "What your modules share")
 @pytest.mark.parametrize(("module", "before", "cell", "after"), CASES.values(), ids=CASES)
 def test_a_module_shares_what_it_shared(
-    notebook: Notebook,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    module: str,
-    before: str,
-    cell: str,
-    after: str,
+    run_with_module: RunWithModule, module: str, before: str, cell: str, after: str
 ) -> None:
     """After a cell, `is` holds between a module's state and the variables as after a local run."""
-    (tmp_path / "mod.py").write_text(textwrap.dedent(module))
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mod", raising=False)
-    notebook.local("import mod\n" + before)
-    local = ("np", "pd", "here")
-    names = [name for name in notebook.ns if name not in local and name[0] != "_"]
-    notebook.remote(cell, *names)
+    notebook = run_with_module(module, before, cell)
     assert eval(after, notebook.ns), after  # noqa: S307 our own text
 
 

@@ -49,7 +49,7 @@ async def tell(ctx: Context) -> None:
 
 
 async def _tell_changes(ctx: Context, told: object) -> object:
-    """What is told by then: `told`, or the state of the packages now."""
+    """The state of the packages that the store has now; `told` is the one that it had."""
     if (now := base.changed()) == told:
         return told
     found = await asyncio.to_thread(packages)
