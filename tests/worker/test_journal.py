@@ -21,7 +21,7 @@ async def test_burst_is_joined(desk: Desk, tmp_path: Path) -> None:
     await written.end("completed", {})
     *seen, _ = await events.read(desk.queue, "t1")
     assert text_of(seen) == "".join(f"{n}\n" for n in range(100)) and len(seen) <= 3
-    final_log, spool = written.kept()
+    final_log, spool = await written.kept()
     assert [(event.id, event.data) for event in final_log] == [
         (event.id, event.data) for event in seen
     ] and spool is None
@@ -41,7 +41,7 @@ async def test_a_short_attempt_writes_with_its_end(desk: Desk, tmp_path: Path) -
         "started",
         "stdout",
         "completed",
-    ] and written.kept() == (told[:-1], None)
+    ] and await written.kept() == (told[:-1], None)
     assert await desk.queue.ttl(keys.events("t5")) <= events.ENDED_TTL_S
 
 
@@ -54,9 +54,8 @@ async def test_a_long_attempt_is_written_while_it_runs(desk: Desk, tmp_path: Pat
         written.close()
     await written.end("completed", {})
     told = await events.read(desk.queue, "t6")
-    assert (
-        told[0] == seen and told[1].data == {"text": "two"} and written.kept() == (told[:-1], None)
-    )
+    assert told[0] == seen and told[1].data == {"text": "two"}
+    assert await written.kept() == (told[:-1], None)
 
 
 async def test_the_end_comes_also_where_its_ids_are_taken(desk: Desk, tmp_path: Path) -> None:
@@ -123,7 +122,7 @@ async def test_last_progress_counts(desk: Desk, tmp_path: Path) -> None:
             written.add(wire.ProgressEvent(n / 999))
     await written.flush()
     seen = await events.read(desk.queue, "t3")
-    assert seen[-1].data["fraction"] == 1 and len(seen) < 5 and written.kept() == ([], None)
+    assert seen[-1].data["fraction"] == 1 and len(seen) < 5 and await written.kept() == ([], None)
 
 
 async def test_live_cap(desk: Desk, tmp_path: Path) -> None:
@@ -138,5 +137,5 @@ async def test_live_cap(desk: Desk, tmp_path: Path) -> None:
         len(text_of(seen)) <= final_log.LIVE_BYTES
         and text_of(seen, "stderr").count("log keeps all of it") == 1
     )
-    _, spool = written.kept()
+    _, spool = await written.kept()
     assert spool and spool.stat().st_size > 10_000_000

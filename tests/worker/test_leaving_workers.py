@@ -69,12 +69,10 @@ async def test_its_folder_is_cleared_away(desk: Desk, worker: Consumer) -> None:
     """
     shutil.rmtree(worker.context.scratch)
     assert readiness.disk(worker.context).ok
-    long = "print('x' * 100_000, flush=True)\n"
-    task_id = await desk.submit(
-        f"import os, time\nprint('pid', os.getcwd(), flush=True)\ntime.sleep(0.5)\n{long}"
-    )
-    await desk.pid(task_id)
+    task_id = await desk.submit(f"{TOLD}\nprint('x' * 100_000, flush=True)")
+    pid = await desk.pid(task_id)
     shutil.rmtree(worker.context.scratch)
+    await asyncio.to_thread(Path(f"/proc/{pid}/cwd/enough").touch)
     assert (await desk.outcome(task_id)).state == "completed"
     assert len(await content(desk, (await desk.row(task_id)).log_blob)) > 100_000
 

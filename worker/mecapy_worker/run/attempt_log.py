@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -63,19 +65,31 @@ class AttemptLog:
     def _spill(self, lines: bytes) -> None:
         """A log that outgrew the row goes on in a file."""
         if self._file is None:
-            # a cleaner of /tmp may have removed it
-            own_folder(self._path.parent, setting="TMPDIR")
-            self._file = self._path.open("xb")
+            self._file = self._created()
             for event in self._events:
                 self._file.write(_line(event))
         self._file.write(lines)
 
-    def content(self) -> tuple[list[wire.Event], Path | None]:
+    def _created(self) -> IO[bytes]:
+        """The file, in its folder, which a cleaner of /tmp may have removed."""
+        own_folder(self._path.parent, setting="TMPDIR")
+        return self._path.open("x+b")
+
+    async def content(self) -> tuple[list[wire.Event], Path | None]:
         """Its first 64 KiB, and the file with all of it where that is more."""
         if self._file is None:
             return self._events, None
-        self._file.close()
+        await asyncio.to_thread(self._close, self._file)
         return self._events, self._path
+
+    def _close(self, file: IO[bytes]) -> None:
+        """A file without a name, which a cleaner of /tmp removed, is still whole: copy it."""
+        with file:
+            file.flush()
+            if os.fstat(file.fileno()).st_nlink == 0:
+                file.seek(0)
+                with self._created() as again:
+                    shutil.copyfileobj(file, again)
 
 
 class _UsageThinner:

@@ -246,11 +246,11 @@ class EventWriter:
             await asyncio.sleep(backoff.compute(failures))
         return []
 
-    def kept(self) -> tuple[list[wire.Event], Path | None]:
+    async def kept(self) -> tuple[list[wire.Event], Path | None]:
         """The log, after the block: its first 64 KiB, and the file with all of it where that is
         more.
         """
-        return self._log.content()
+        return await self._log.content()
 
 
 def _text(data: JsonObject) -> str:

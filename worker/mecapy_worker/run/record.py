@@ -154,11 +154,12 @@ async def _log_of(
     """The part of the log for the row, the blob of all of it if it is longer, and whether that is
     all.
     """
-    entries, spool = writer.kept()
-    if not spool:
-        return entries, "", True
+    entries: list[wire.Event] = []
     owner = started.owner
     try:
+        entries, spool = await writer.kept()
+        if not spool:
+            return entries, "", True
         digest, _ = await work.blobs.adopt(owner, spool, recorded(work, owner))
         return [], digest, True
     except Exception as error:  # the outcome matters more than its log
