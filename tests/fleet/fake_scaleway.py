@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -26,7 +26,8 @@ import yaml
 
 from mecapy_backend.fleet.cloud_config import METADATA
 
-from ..http_server import QuietHandler
+from .fake_scaleway_http import Fault, handler
+from .fake_scaleway_storage import Storage, fits, not_found, page
 
 KEYS = {
     "SCW_ACCESS_KEY": "SCWXXXXXXXXXXXXXXXXX",
@@ -65,28 +66,13 @@ class Server:
     process: subprocess.Popen[bytes] | None = None
 
 
-@dataclass
-class Fault:
-    """What is answered instead, `times` times, to what matches; `after`: it happens all the same.
-    `status` 0: nothing, for `seconds`.
-    """
-
-    matches: str
-    status: int
-    body: dict[str, Any] = field(default_factory=dict)
-    times: int = 10**9
-    after: bool = False
-    seconds: float = 0.0
-
-
-class FakeScaleway:
+class FakeScaleway(Storage):
     """`boots`: servers do what their cloud-init says. `folder`: theirs."""
 
     def __init__(self, folder: Path, *, boots: bool = True) -> None:
+        super().__init__()
         self._folder, self._boots, self._lock = folder, boots, threading.RLock()
         self.servers: dict[str, Server] = {}
-        self.volumes: dict[str, dict[str, Any]] = {}
-        self.ips: dict[str, dict[str, Any]] = {}
         self.faults: list[Fault] = []
         self.asked: list[str] = []
         self.made = 0
@@ -97,7 +83,7 @@ class FakeScaleway:
         for name, text in _PROGRAMS.items():
             (self._folder / name).write_text(text.format(python=sys.executable))
             (self._folder / name).chmod(0o755)
-        self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler(self.answer))
         self._http.daemon_threads = True
         thread = threading.Thread(target=self._http.serve_forever, args=(0.05,))
         thread.start()
@@ -197,17 +183,17 @@ class FakeScaleway:
         return 201, {"server": made}
 
     def list_servers(self, query: Any, body: bytes, zone: str) -> tuple[int, Any]:
-        found = [s.body for s in self.servers.values() if s.zone == zone and _fits(s.body, query)]
-        return 200, {"servers": _page(found, query, "per_page")}
+        found = [s.body for s in self.servers.values() if s.zone == zone and fits(s.body, query)]
+        return 200, {"servers": page(found, query, "per_page")}
 
     def get(self, query: Any, body: bytes, zone: str, number: str) -> tuple[int, Any]:
         server = self.servers.get(number)
-        return (200, {"server": server.body}) if server else _not_found("instance_server", number)
+        return (200, {"server": server.body}) if server else not_found("instance_server", number)
 
     def delete(self, query: Any, body: bytes, zone: str, number: str) -> tuple[int, Any]:
         server = self.servers.get(number)
         if server is None:
-            return _not_found("instance_server", number)
+            return not_found("instance_server", number)
         if server.body["state"] != "stopped":
             return 400, {"type": "invalid_request_error", "message": "server must be stopped"}
         self.take_away(number)
@@ -217,7 +203,7 @@ class FakeScaleway:
         self, query: Any, body: bytes, zone: str, number: str, key: str
     ) -> tuple[int, Any]:
         if number not in self.servers:
-            return _not_found("instance_server", number)
+            return not_found("instance_server", number)
         self.servers[number].user_data[key] = body.decode()
         return 204, None
 
@@ -228,7 +214,7 @@ class FakeScaleway:
     def act(self, query: Any, body: bytes, zone: str, number: str) -> tuple[int, Any]:
         server, action = self.servers.get(number), json.loads(body)["action"]
         if server is None:
-            return _not_found("instance_server", number)
+            return not_found("instance_server", number)
         if action == "poweron":
             server.body["state"] = "running"
             if self._boots:
@@ -273,37 +259,6 @@ class FakeScaleway:
         )  # fmt: skip
         log.close()
 
-    # What survives a server
-
-    def list_volumes(self, query: Any, body: bytes, zone: str) -> tuple[int, Any]:
-        found = [v for v in self.volumes.values() if v["zone"] == zone and _fits(v, query)]
-        return 200, {"volumes": _page(found, query, "page_size"), "total_count": len(found)}
-
-    def get_volume(self, query: Any, body: bytes, zone: str, number: str) -> tuple[int, Any]:
-        found = self.volumes.get(number)
-        return (200, found) if found else _not_found("volume", number)
-
-    def tag_volume(self, query: Any, body: bytes, zone: str, number: str) -> tuple[int, Any]:
-        if number not in self.volumes:
-            return _not_found("volume", number)
-        self.volumes[number]["tags"] = json.loads(body)["tags"]
-        return 200, self.volumes[number]
-
-    def delete_volume(self, query: Any, body: bytes, zone: str, number: str) -> tuple[int, Any]:
-        if number not in self.volumes:
-            return _not_found("volume", number)
-        if self.volumes[number]["references"]:
-            return 412, {"type": "precondition_failed", "message": "volume is in use"}
-        del self.volumes[number]
-        return 204, None
-
-    def list_ips(self, query: Any, body: bytes, zone: str) -> tuple[int, Any]:
-        found = [ip for ip in self.ips.values() if ip["zone"] == zone and _fits(ip, query)]
-        return 200, {"ips": _page(found, query, "per_page")}
-
-    def delete_ip(self, query: Any, body: bytes, zone: str, number: str) -> tuple[int, Any]:
-        return (204, None) if self.ips.pop(number, None) else _not_found("ip", number)
-
     def images(self, query: Any, body: bytes) -> tuple[int, Any]:
         image = {"id": str(uuid.uuid4()), "arch": "x86_64", "zone": query["zone"],
                  "compatible_commercial_types": list(TYPES), "label": query["image_label"],
@@ -319,20 +274,6 @@ def _group_lives(leader: subprocess.Popen[bytes]) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def _not_found(kind: str, number: str) -> tuple[int, Any]:
-    return 404, {"type": "not_found", "resource": kind, "resource_id": number,
-                 "message": "resource is not found"}  # fmt: skip
-
-
-def _fits(one: dict[str, Any], query: dict[str, str]) -> bool:
-    return "tags" not in query or query["tags"] in one["tags"]
-
-
-def _page(found: list[Any], query: dict[str, str], size: str) -> list[Any]:
-    page, count = int(query.get("page", 1)), int(query.get(size, 50))
-    return found[(page - 1) * count : page * count]
 
 
 _ZONE = r"/instance/v1/zones/([\w-]+)"
@@ -356,23 +297,3 @@ _ROUTES: list[tuple[str, Callable[..., tuple[int, Any]]]] = [
     (r"POST /off/([\w-]+)", FakeScaleway.off),
     (r"DELETE /metadata/([\w-]+)/user_data/(.+)", FakeScaleway.forget_data),
 ]
-
-
-def _handler(fake: FakeScaleway) -> type[BaseHTTPRequestHandler]:
-    class Handler(QuietHandler):
-        def _answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, found = fake.answer(self.command, self.path, body)
-            if not status:
-                self.close_connection = True
-                return
-            text = b"" if found is None else json.dumps(found).encode()
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(text)))
-                self.end_headers()
-                self.wfile.write(text)
-
-        do_GET = do_POST = do_PATCH = do_DELETE = _answer
-
-    return Handler

@@ -23,7 +23,8 @@ from mecapy_backend.fleet.provider import ProviderRefused, Tag
 from mecapy_backend.fleet.scaleway_vm import ScalewayVmProvider
 from mecapy_jupyter.shared.errors import ConfigError
 
-from .fake_scaleway import KEYS, ZONES, FakeScaleway, Fault
+from .fake_scaleway import KEYS, ZONES, FakeScaleway
+from .fake_scaleway_http import Fault
 
 SMALL = MachineClass(
     "pool", provider="scaleway-vm", max=3, boot_s=120, hours=2, types=("DEV1-M", "DEV1-S"),

@@ -25,8 +25,9 @@ from mecapy_backend.store import machines
 from mecapy_jupyter.shared.errors import ConfigError
 
 from ..conftest import RunningGateway, served
-from .fake_scaleway import KEYS, Fault
+from .fake_scaleway import KEYS
 from .fake_scaleway_containers import READ, FakeScalewayContainers
+from .fake_scaleway_http import Fault
 from .test_local_fleet import PATIENCE_S, POLICY, settings_of
 
 REGIONS = ("fr-par", "nl-ams")

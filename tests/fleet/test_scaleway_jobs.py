@@ -24,7 +24,8 @@ from mecapy_backend.store import machines
 from mecapy_jupyter.shared.errors import ConfigError
 
 from ..conftest import RunningGateway
-from .fake_scaleway import KEYS, Fault
+from .fake_scaleway import KEYS
+from .fake_scaleway_http import Fault
 from .fake_scaleway_jobs import READ, RUN, FakeScalewayJobs
 from .test_local_fleet import PATIENCE_S, POLICY, settings_of
 
