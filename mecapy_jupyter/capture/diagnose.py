@@ -102,7 +102,7 @@ class _Search:
         self._pickler, self._attempts, self._end = pickler, _ATTEMPTS, time.monotonic() + _SEARCH_S
         self._on_path = set[int]()
         self.library: type | None = None
-        """Of the first object on the path that belongs to a package and has the part as an
+        """The name of the first object on the path that belongs to a package and has the part as an
         attribute.
         """
 

@@ -35,7 +35,7 @@ class EveryCell:
     """Active from its creation until `off`."""
 
     active: EveryCell | None = None
-    """That of this kernel."""
+    """The one of this kernel."""
 
     def __init__(self, shell: Any, options: str) -> None:
         EveryCell.active = self

@@ -43,7 +43,7 @@ class CachingTask(Task):
         self._blobs = dict[str, Any]()
 
     def stream(self, first: Iterable[wire.Event] | None) -> Iterator[wire.Event]:
-        """Of the run that gives the result. Another submission of the same is waited for."""
+        """Events of the run that gives the result. Another submission of the same is waited for."""
         submitted = self._submitted
         while True:
             again = False

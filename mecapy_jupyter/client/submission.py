@@ -135,7 +135,7 @@ def _upload(
 
 
 def _token_in(values: Mapping[str, Any], gateway: Gateway) -> str:
-    """Which value or setup cell contains the token."""
+    """The name of the value or setup cell that contains the token."""
     texts = {name: value for name, value in values.items() if isinstance(value, str)}
     texts |= {f"setup cell {cell.number}": cell.text for cell in setup_cells.all_cells()}
     named = [name for name, text in texts.items() if gateway.secret_in(text.encode())]

@@ -162,7 +162,7 @@ def _alike(one: str, other: str) -> bool:
 
 
 def _upgrade(theirs: str, here: str, there: str) -> str:
-    """Which of the two is older. `here` and `there`: the places of installation."""
+    """Says which of the two is older. `here` and `there`: the places of installation."""
     older = there if _numbers(theirs) < _numbers(__version__) else here
     return (
         f"upgrade {older} (`pip install --upgrade mecapy-jupyter`), both must be the same "

@@ -36,7 +36,7 @@ class FunctionKey:
 
 
 def _joined(parts: Sequence[bytes]) -> bytes:
-    """With their lengths, so that different sequences never give the same bytes."""
+    """The parts with their lengths, so that different sequences never give the same bytes."""
     return b"".join([b"%d:" % len(part) + part for part in parts])
 
 

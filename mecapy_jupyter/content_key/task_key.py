@@ -116,7 +116,7 @@ def _add_state(content: Content, prelude: Mapping[str, Any], imports: Iterable[s
 
 
 def _add_numbers(content: Content, memo: Mapping[int, object]) -> None:
-    """Which object has which number. Text has none in a result that is to be found again."""
+    """Adds which object has which number. Text has none in a result that is to be found again."""
     roots = dict[int, tuple[int, int]]()
     for number, value in sorted(memo.items()):
         if isinstance(value, numbers.TEXT):

@@ -65,7 +65,9 @@ def _is_sampler(design: Any) -> bool:
 
 
 def _drawn(sampler: Any, axes: Mapping[str, Any], samples: int | None) -> Design:
-    """From the sampler's beginning, so that the same sampler draws the same points again."""
+    """Points drawn from the sampler's beginning, so that the same sampler draws the same points
+    again.
+    """
     if samples is None:
         raise ValueError("a sampler needs samples=, the number of points")
     if len(axes) != sampler.d:

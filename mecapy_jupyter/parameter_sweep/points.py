@@ -147,8 +147,8 @@ class _Digests:
 
 
 def _spawn_key(named: Mapping[str, bytes] | None, seen: Counter[bytes], number: int) -> Seed:
-    """From the point's arguments, so that neither order nor other points count; the second point
-    with the same arguments has another.
+    """A key made of the point's arguments, so that neither order nor other points count; the second
+    point with the same arguments has another.
     """
     if named is None:
         return (number,)

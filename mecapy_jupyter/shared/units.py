@@ -95,7 +95,7 @@ def spent(seconds: float) -> str:
 
 
 def moment(at: datetime, now: datetime) -> str:
-    """By this machine's clock: `today 14:02`, `yesterday 14:02`, `2026-05-04 14:02`."""
+    """A time by this machine's clock: `today 14:02`, `yesterday 14:02`, `2026-05-04 14:02`."""
     at, now = at.astimezone(), now.astimezone()
     days = (now.date() - at.date()).days
     day = {0: "today", 1: "yesterday"}.get(days, f"{at:%Y-%m-%d}")

@@ -20,7 +20,7 @@ _owner = 0
 
 
 def connect(save: Save) -> None:
-    """From here on, in this process, checkpoints go to `save`, and nothing was restored."""
+    """Send this process's checkpoints to `save` from here on; nothing was restored."""
     global _save, _held, _owner
     _save, _held, _owner = save, None, os.getpid()
 
@@ -51,7 +51,9 @@ def restored(default: Any = None) -> Any:
 
 
 def _pickled(obj: object) -> bytes:
-    """By reference where that is possible, because the next attempt defines the same classes."""
+    """Pickled by reference where that is possible, because the next attempt defines the same
+    classes.
+    """
     try:
         return pickle.dumps(obj, protocol=5)
     except (pickle.PicklingError, AttributeError, TypeError):

@@ -82,7 +82,7 @@ class MonthlyReport(Shape):
 
 @dataclass(frozen=True, slots=True)
 class TaskOfUser(Shape):
-    """Whose task it is and how it stands; nothing of what it holds."""
+    """A task's owner and state; nothing of what it holds."""
 
     task_id: str
     name: str = ""

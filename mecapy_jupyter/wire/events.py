@@ -117,7 +117,7 @@ class UsageEvent(Shape):
 
 @dataclass(frozen=True, slots=True)
 class LimitEvent(Shape):
-    """From now on the task is stopped after this run time."""
+    """The task is stopped after this run time from now on."""
 
     type: ClassVar = LIMIT
     timeout_s: float = 0.0

@@ -16,8 +16,8 @@ set.
 
 @dataclass(frozen=True, slots=True)
 class ConfinementInfo(Shape):
-    """Which layers hold a task there. `level`: strict, partial or none; `missing`: layer → why;
-    `through`: attacks that succeeded when it was tried; `landlock`: its version, 0 for none.
+    """The layers that confine a task there. `level`: strict, partial or none; `missing`: layer →
+    why; `through`: attacks that succeeded when it was tried; `landlock`: its version, 0 for none.
     """
 
     level: str = "none"
@@ -65,7 +65,7 @@ class WorkerInfo(Shape):
 
     @classmethod
     def from_json(cls, data: JsonObject) -> WorkerInfo:
-        """From a row of `GET /workers`: `{"id", "info": {…}}`."""
+        """Made from a row of `GET /workers`: `{"id", "info": {…}}`."""
         own: JsonObject = {"id": data.get("id"), "draining": data.get("draining")}
         return read(cls, mapping(data, "info") | own)
 

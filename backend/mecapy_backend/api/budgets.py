@@ -48,7 +48,7 @@ class Budgets:
         return f"no machine yet: {refused}" if refused else ""
 
     async def spent(self) -> Collection[str]:
-        """Whose budget is spent: organisations, and OF_ALL."""
+        """Organisations whose budget is spent; OF_ALL among them for the budget of all."""
         if time.monotonic() - self._looked_s > _CACHED_S:
             days = await costs.day_budgets(self._db)
             spent = {name for name, day in days.items() if day.is_spent}

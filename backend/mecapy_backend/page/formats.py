@@ -26,7 +26,7 @@ def moment(at: datetime | None) -> Markup | str:
 
 
 def elapsed(started_at: datetime | None, ended_at: datetime | None) -> str:
-    """Of a task that runs, until now; the page's script goes on counting."""
+    """The run time, until now for a task that runs; the page's script goes on counting."""
     from markupsafe import Markup
 
     if started_at is None:

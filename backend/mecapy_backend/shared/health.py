@@ -131,7 +131,7 @@ def _log_change(before: Mapping[str, Check], now: Mapping[str, Check]) -> None:
 
 
 def check_clock(ahead_s: Mapping[str, float | None]) -> Check:
-    """Whose clock is wrong: this host's if all others agree, otherwise the one that differs."""
+    """Finds the wrong clock: this host's if all others agree, otherwise the one that differs."""
     off = {name: s for name, s in ahead_s.items() if s is not None and abs(s) > CLOCK_S}
     if not off:
         return Check("clock")

@@ -178,8 +178,9 @@ async def _result(
     values: _Values,
     take: Callable[[sa.CursorResult[*tuple[Any, ...]]], _T],
 ) -> _T:
-    """Of one statement, which is a transaction. All in one greenlet, because an AsyncConnection
-    creates one for each of its steps and a task for its end, which took longer than the statement.
+    """The answer of one statement, which is a transaction. All in one greenlet, because an
+    AsyncConnection creates one for each of its steps and a task for its end, which took longer than
+    the statement.
     """
 
     def run() -> _T:

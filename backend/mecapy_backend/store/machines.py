@@ -163,10 +163,10 @@ class ClassLoad:
 async def loads(
     db: AsyncEngine, without: Collection[str] = (), python: str = "", cap: int = 0
 ) -> dict[str, ClassLoad]:
-    """Of each class with queued tasks. Those behind their owner's `max_running` (`cap`, where that
-    is not set; 0: none) do not count: more machines would not start them; nor those of the
-    organisations `without`, and those that `python` ("3.12"; "": any) cannot run. A task without an
-    estimate counts as its owner's mean.
+    """The load of each class with queued tasks. Those behind their owner's `max_running` (`cap`,
+    where that is not set; 0: none) do not count: more machines would not start them; nor those of
+    the organisations `without`, and those that `python` ("3.12"; "": any) cannot run. A task
+    without an estimate counts as its owner's mean.
     """
     values = {"without": list(without), "python": python, "cap": cap or None}
     return {name: ClassLoad(*load) for name, *load in await all_rows(db, _LOADS, values)}

@@ -70,7 +70,7 @@ async def kept(
 
 
 async def clear(db: AsyncEngine, owner: str, task_ids: Sequence[str] | None = None) -> int:
-    """Of these tasks, or all; how many. The tasks and their results stay."""
+    """Forgets the entries of these tasks, or all, and returns how many. Tasks and results stay."""
     change = sa.update(tasks).where(_t.owner == owner, _t.is_cached).values(is_cached=False)
     if task_ids is not None:
         change = change.where(_t.id.in_(task_ids))

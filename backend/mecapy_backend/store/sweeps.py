@@ -49,7 +49,7 @@ async def of_owner(db: AsyncEngine, owner: str) -> list[wire.SweepStatus]:
 async def get(
     db: AsyncEngine, owner: str, name: str, since: datetime | None = None
 ) -> wire.SweepStatus | None:
-    """With its tasks; with `since` without its points, and only tasks that ended then or later.
+    """The sweep and its tasks; with `since` no points, and only tasks that ended then or later.
     The tasks are read first, so that what a pause has cancelled is not seen without the pause.
     """
     query = (

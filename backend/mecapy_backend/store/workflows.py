@@ -32,7 +32,7 @@ async def page(db: AsyncEngine, owner: str) -> list[WorkflowStatus]:
 
 
 async def get(db: AsyncEngine, owner: str, workflow_id: str) -> WorkflowStatus | None:
-    """With its tasks."""
+    """The workflow and its tasks."""
     head = await first(
         db, sa.select(_w.name, _w.created_at).where(_w.id == workflow_id, _w.owner == owner)
     )

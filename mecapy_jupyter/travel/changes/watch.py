@@ -49,9 +49,9 @@ class Watch:
 
     @classmethod
     def of_call(cls, memo: Mapping[int, object]) -> Watch:
-        """For a function call: results are copies, even of arguments, and changes of arguments stay
-        on the worker. Only singletons keep their identity: classes, functions without closure, and
-        bare marker objects.
+        """A watch for a function call: results are copies, even of arguments, and changes of
+        arguments stay on the worker. Only singletons keep their identity: classes, functions
+        without closure, and bare marker objects.
         """
         watch = cls({}, ())
         watch._held = [(number, obj) for number, obj in memo.items() if _is_one(obj)]
@@ -133,7 +133,7 @@ def _of(found: _Found, kind: str, *column: Any) -> Changes:
 
 
 def _owners(look: Look) -> list[int]:
-    """For each part, the position of its object."""
+    """The position of each part's object."""
     ends = look.ends
     lengths = map(operator.sub, ends, itertools.chain([0], ends))
     return list(itertools.chain.from_iterable(map(itertools.repeat, itertools.count(), lengths)))

@@ -11,7 +11,7 @@ _fresh: list[str] = list(sys.path)
 
 
 def begin() -> None:
-    """From here on, count what is added."""
+    """Count what is added from here on."""
     _fresh[:] = sys.path
 
 

@@ -155,7 +155,7 @@ def _set_dask(state: dict[str, Any]) -> None:
 
 
 def _tqdm_pandas() -> Any:
-    """Which bar `tqdm.pandas(…)` added to pandas, with its arguments."""
+    """The bar that `tqdm.pandas(…)` added to pandas, with its arguments."""
     hung: Any = getattr(library("pandas").DataFrame, "progress_apply", None)
     closure = dict[str, Any]()
     if hung is not None:

@@ -51,7 +51,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         self.made: dict[str, Mapping[str, bytes]] = {}
         """Name → path → pickle, of modules created at run time."""
         self.states: States | None = None
-        """Of the others, once the inputs are opened."""
+        """States of the other modules, once the inputs are opened."""
         self.lost: Mapping[str, str] = {}
         self.begun: States = {}
         """The state of each module before the cell."""
@@ -96,7 +96,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         return self.sources[fullname].filename
 
     def get_resource_reader(self, fullname: str) -> importlib.readers.FileReader:
-        """For `importlib.resources`: the folder its file would stand in."""
+        """Tells `importlib.resources` the folder its file would stand in."""
         path = self._file_here(fullname) or self.get_filename(fullname)
         return importlib.readers.FileReader(
             cast("importlib.machinery.SourceFileLoader", types.SimpleNamespace(path=path))
@@ -233,7 +233,7 @@ def is_new(name: str, attribute: str, value: object) -> bool:
 
 
 def changed() -> dict[str, Moved] | None:
-    """By name, what the cell bound anew in its modules, and what it deleted; None if nothing."""
+    """What the cell bound anew in its modules, by name, and what it deleted; None if nothing."""
     found = {
         name: new
         for name in served.begun

@@ -52,7 +52,7 @@ def opened(prelude: Mapping[str, Any]) -> list[ModuleSource]:
 
 
 def size_of(module: Mapping[str, Any]) -> int:
-    """Of a module's source, in bytes or characters."""
+    """The size of a module's source, in bytes or characters."""
     place = module["place"]
     return len(module["source"]) if place is None else place[2] - place[1]
 

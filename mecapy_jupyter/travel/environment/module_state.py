@@ -159,7 +159,9 @@ def _is_own_object(value: object, is_own: IsOwn) -> bool:
 
 
 def _is_function(kind: type[Any]) -> bool:
-    """Of Python, numpy or numba: the module has it from its text, or from another module."""
+    """A function of Python, numpy or numba: the module has it from its text, or from another
+    module.
+    """
     return (
         kind is types.BuiltinFunctionType
         or (kind.__module__, kind.__name__) == ("numpy", "ufunc")

@@ -111,7 +111,7 @@ def install(prelude: dict[str, Any]) -> None:
 
 
 def add_modules(prelude: dict[str, Any]) -> None:
-    """Of another task, whose result is opened here: the modules that this one does not bring."""
+    """Add modules of another task, whose result is opened here, that this one does not bring."""
     known = module_importer.served.sources
     sources = [one for one in module_sources.opened(prelude) if one.name not in known]
     names = {source.name for source in sources}

@@ -158,7 +158,7 @@ def _environment() -> dict[str, str | None]:
 
 
 def begin_environment() -> None:
-    """From here on, count changes of the environment and of `sys.path`."""
+    """Count changes of the environment and of `sys.path` from here on."""
     import_path.begin()
     python_settings.begin()
     _fresh_environment.clear()

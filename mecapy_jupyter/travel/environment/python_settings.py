@@ -21,7 +21,7 @@ _fresh_argv = list(sys.argv)
 
 
 def begin() -> None:
-    """From here on, count what is set."""
+    """Count what is set from here on."""
     _fresh_argv[:] = sys.argv
 
 

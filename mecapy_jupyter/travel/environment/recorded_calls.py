@@ -41,7 +41,7 @@ _made: dict[str, list[Call]] = {}
 
 
 def begin() -> None:
-    """From here on, or from the library's import on, calls are recorded."""
+    """Record calls from here on, or from the library's import on."""
     for module in CALLS:
         import_hook.when_imported(module, functools.partial(_note_calls, module))
 

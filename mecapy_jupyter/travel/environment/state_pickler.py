@@ -85,7 +85,9 @@ TOO_LARGE = b""
 
 
 def digest(value: object, most_bytes: int) -> bytes | None:
-    """Of its pickle; None for what cannot be pickled, `TOO_LARGE` for what has more bytes."""
+    """The digest of its pickle; None for what cannot be pickled, `TOO_LARGE` for what has more
+    bytes.
+    """
     file = _Digest(most_bytes)
     try:
         StatePickler(file, ()).dump(value)

@@ -21,8 +21,8 @@ _inodes: set[int] = set()
 
 
 def watch(sizes: Mapping[str, int], partial: frozenset[str], root: str) -> None:
-    """From here on. `sizes`: absolute path → size of files that cannot be read; `partial`:
-    incomplete folders; `root`: the task's folder.
+    """Watch these files from here on. `sizes`: absolute path → size of files that cannot be read;
+    `partial`: incomplete folders; `root`: the task's folder.
     """
     _sizes.update(sizes)
     _inodes.update(os.lstat(path).st_ino for path in sizes)

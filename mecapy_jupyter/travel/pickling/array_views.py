@@ -14,9 +14,7 @@ from mecapy_jupyter.travel.pickling import array_subclasses
 
 
 def roots(arrays: Iterable[Any]) -> dict[int, Any]:
-    """For each piece of memory (by the id of its owner), the largest contiguous array of `arrays`
-    on it.
-    """
+    """Id of the owner of a piece of memory → the largest contiguous array of `arrays` on it."""
     found: dict[int, Any] = {}
     for array in arrays:
         if is_array(array) and array.flags.c_contiguous:

@@ -86,7 +86,7 @@ def _shell() -> Any:
 
 
 def _of_module(obj: Any) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:
-    """By the module that has it as an attribute."""
+    """Found by the module that has it as an attribute."""
     owner = getattr(obj, "__self__", None)
     if owner is None and type(obj) is types.BuiltinFunctionType:
         return None

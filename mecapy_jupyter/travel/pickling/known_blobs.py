@@ -230,7 +230,7 @@ def hashed(buffer: Any) -> str:
 
 
 def hash_alone() -> None:
-    """For a process that is forked later: hash without threads, which a fork would lose."""
+    """Hash without threads from here on: this process is forked later and would lose them."""
     global _hash_threads
     _hash_threads = 1
 

@@ -31,7 +31,7 @@ def without_temporary(objects: list[object]) -> dict[int, object]:
 
 
 def written(memo: Mapping[int, object], count: int) -> bytes:
-    """Which of the numbers have an object, in compact form."""
+    """The numbers that have an object, in compact form."""
     flags = bytearray(count)
     for number in memo:
         flags[number] = 1

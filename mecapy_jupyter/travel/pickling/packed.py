@@ -51,7 +51,7 @@ class Opened:
 
     @property
     def states(self) -> States:
-        """Of the user's modules."""
+        """The states of the user's modules."""
         parts = (values.get(STATES, {}) for values in self.values)
         return {name: held for part in parts for name, held in part.items()}
 

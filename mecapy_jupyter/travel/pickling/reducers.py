@@ -161,8 +161,8 @@ def _fill_weak(mapping: Any, state: tuple[dict[Any, Any]]) -> None:
 
 
 def counter(count: Any) -> Any:
-    """By its text: Python 3.12 deprecates its pickle, and 3.14 has none. None for one of other
-    objects than numbers.
+    """Made anew from its text: Python 3.12 deprecates its pickle, and 3.14 has none. None for one
+    of other objects than numbers.
     """
     try:
         counted: Any = ast.literal_eval(repr(count).removeprefix("count"))

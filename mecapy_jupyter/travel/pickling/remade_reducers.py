@@ -31,7 +31,7 @@ def reduced(obj: Any) -> Any:
 
 
 def _vectorized(cls: Any) -> Any:
-    """With an empty cache of what cannot be pickled."""
+    """The same, with an empty cache in place of what cannot be pickled."""
     made = cls.__new__(cls)
     made._ufunc = {}
     return made

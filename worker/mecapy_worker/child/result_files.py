@@ -44,8 +44,8 @@ def _overlap(one: tuple[int | None, int], other: tuple[int | None, int]) -> bool
 
 
 def _gives_back(address: int, size_bytes: int) -> Callable[[int, int], object]:
-    """For `bufferfile.write`: give back what was written, whole pages, and of large pages no part,
-    which would only split them.
+    """A step for `bufferfile.write`: give back what was written, whole pages, and of large pages no
+    part, which would only split them.
     """
     given = -(-address // memory_pages.PAGE_BYTES) * memory_pages.PAGE_BYTES
 

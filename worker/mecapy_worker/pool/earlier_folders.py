@@ -25,7 +25,7 @@ _MOST_FILES, _MOST_BYTES = 2_000, 64_000_000  # in one folder
 
 @dataclass(frozen=True, slots=True)
 class FolderOwner:
-    """Whose folder it is: the owner of the task, and the notebook's folder in the kernel."""
+    """What names a folder: the owner of the task, and the notebook's folder in the kernel."""
 
     name: str
     home: str

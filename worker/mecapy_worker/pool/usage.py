@@ -255,7 +255,7 @@ def cpu_s(pid: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """Of a process' main thread: how long it has run, how long it has waited for a processor that
+    """A process' main thread: how long it has run, how long it has waited for a processor that
     others had, and whether it runs or waits for one now, which is in neither yet.
     """
 

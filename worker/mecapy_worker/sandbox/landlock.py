@@ -96,8 +96,8 @@ def opened(path: str | Path, rights: int) -> PathRule | None:
 
 
 def restrict(rules: Iterable[PathRule], port: int = 0) -> None:
-    """From now on this thread and all that it starts reach only what these rules name, and by TCP
-    this port alone.
+    """Let this thread and all that it starts reach only what these rules name, and by TCP this
+    port alone.
     """
     abi = version()
     attributes = _Attributes(

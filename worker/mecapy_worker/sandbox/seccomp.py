@@ -128,10 +128,10 @@ def _kept_times() -> list[Instruction]:
 
 
 def _connections() -> dict[tuple[int, int], list[Instruction]]:
-    """With allowed hosts: TCP sockets may be created, but not connected by any call (`connect` is
-    refused to all). Nor may a socket's close wait (SO_LINGER), because a socket can be sent to the
-    worker, whose close would wait. Nor may it use another protocol (TCP_ULP) or IP options (routes,
-    packet filters), which would expose much of the kernel for nothing.
+    """Rules for allowed hosts: TCP sockets may be created, but not connected by any call (`connect`
+    is refused to all). Nor may a socket's close wait (SO_LINGER), because a socket can be sent to
+    the worker, whose close would wait. Nor may it use another protocol (TCP_ULP) or IP options
+    (routes, packet filters), which would expose much of the kernel for nothing.
     """
     tcp = (
         _only(0, socket.AF_INET, socket.AF_INET6)

@@ -43,7 +43,7 @@ _PARTS = rb"<ipython-input-[^\"]*|<timed exec>|<timed eval>"
 
 
 def keep(outbox: str) -> None:
-    """From now on a crash, or `ASK`, leaves the main thread's stack in the outbox."""
+    """Let a crash, or `ASK`, leave the main thread's stack in the outbox."""
     global _place
     _place = f"{outbox}/{NAME}"
     fd = os.open(_place, os.O_CREAT | _APPEND, 0o600)  # open for as long as we live

@@ -53,7 +53,7 @@ def handle(number: int, handler: Callable[..., object] | int) -> object:
 
 
 def _call(name: str, *kinds: Any) -> Callable[..., int]:
-    """That function of the C library, with its arguments' types; it raises OSError when it
+    """A function of the C library, with its arguments' types; it raises OSError when it
     fails.
     """
     function: Any = _libc[name] if LINUX else None
@@ -192,7 +192,7 @@ def mount(source: str, target: str, kind: str, flags: int, options: str = "") ->
 
 
 def unmount(path: str) -> None:
-    """For later lookups; processes that are inside stay inside."""
+    """Unmount it for later lookups; processes that are inside stay inside."""
     _umount2(path.encode(), _DETACH)
 
 

@@ -41,7 +41,7 @@ def message_of(frame: Frame, kinds: dict[str, type[M]]) -> M:
 
 
 def read(kind: type[M], header: JsonObject) -> M:
-    """That message from a header."""
+    """A message of this kind, made from its header."""
     values: dict[str, object] = {}
     for name, default, reader in _fields_of(kind):
         if name in header:
@@ -113,7 +113,7 @@ _by_kind: dict[type[Message], tuple[_Field, ...]] = {}
 
 
 def _fields_of(kind: type[Message]) -> tuple[_Field, ...]:
-    """Of each field: its name, its default (or MISSING), how it is read."""
+    """Each field: its name, its default (or MISSING), how it is read."""
     found = _by_kind.get(kind)
     if found is None:
         found = _by_kind[kind] = tuple(

@@ -60,7 +60,7 @@ class ZygoteBroken(Message):
 
 @dataclass(frozen=True, slots=True)
 class ForkChild(Message):
-    """With its descriptors: channel, stdout, stderr, egress socket if any. `warm`: it runs a
+    """Comes with its descriptors: channel, stdout, stderr, egress socket if any. `warm`: it runs a
     warm-up task. `environment`: a folder of packages; `ahead`: what it imports, once confined;
     `gpu`: its name, `devices`: its files.
     """

@@ -15,7 +15,7 @@ from mecapy_worker.shared import libc
 
 
 def hide() -> None:
-    """From now on /proc shows nothing of our environment, and our memory and descriptors only to
+    """Let /proc show nothing of our environment, and our memory and descriptors only to
     root. `os.environ` stays as it is.
     """
     # Not Linux, or a /proc that does not say where it lies.

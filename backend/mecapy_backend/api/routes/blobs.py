@@ -38,7 +38,7 @@ _BYTES = {
     summary="Which blobs to upload",
 )
 async def missing(request: Request, services: WithServices, owner: Owner) -> Response:
-    """Of these blobs, those that are not stored yet, each with the URL to PUT its bytes to."""
+    """Lists those of these blobs that are not stored yet, each with the URL to PUT it to."""
     limit = services.settings.max_blob_bytes
     wanted = {
         need.digest: need.size

@@ -100,7 +100,7 @@ async def issued(services: WithServices, token: BearerToken) -> Response:
     summary="A new machine cannot serve",
 )
 async def failed(services: WithServices, token: BearerToken, why: Why) -> Response:
-    """With the token it was started with, instead of asking for credentials. It is replaced."""
+    """Sent with the token that the machine was started with. The machine is replaced."""
     machine = token and await machine_access.failed(services.db, token.credentials, why)
     if not machine:
         raise _no_machine()
@@ -110,7 +110,7 @@ async def failed(services: WithServices, token: BearerToken, why: Why) -> Respon
 
 @dataclass(frozen=True, slots=True)
 class ScaleFigures(Shape):
-    """Of one class: tasks that may start and wait; their work, in seconds of one slot; tasks that
+    """One class: tasks that may start and wait; their work, in seconds of one slot; tasks that
     run; live workers that take tasks, and how many there should be.
     """
 
@@ -126,7 +126,7 @@ class ScaleFigures(Shape):
     "/system/scale", response_model=answer(dict[str, ScaleFigures]), summary="How many workers"
 )
 async def scale(services: WithServices, python: Python = "") -> Response:
-    """By class: what waits, what runs, and how many workers there should be by the policy of
+    """Each class: what waits, what runs, and how many workers there should be by the policy of
     `mecapy fleet`. KEDA's `metrics-api` reads `pool.wanted`. `python`: only what workers with this
     version serve, and these workers.
     """

@@ -23,6 +23,6 @@ Challenge = Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
 async def proves_itself(
     request: Request, services: WithServices, challenge: Challenge
 ) -> PlainTextResponse:
-    """For the port that the client has connected to."""
+    """The proof is for the port that the client has connected to."""
     token, (_, port) = services.settings.tokens[0], request.scope["server"]
     return PlainTextResponse(proof(token, challenge, port))

@@ -110,7 +110,7 @@ async def revoke(services: WithServices, owner: Owner, token_id: str) -> Respons
 async def revoke_of(
     services: WithServices, asker: Asker, user_id: UserId, token_id: str
 ) -> Response:
-    """Of any user: a leaked token is refused within seconds."""
+    """Revokes a token of any user; a leaked one is refused within seconds."""
     return await _revoke(services, user_id, token_id, by=asker.owner)
 
 

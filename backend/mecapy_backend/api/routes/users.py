@@ -57,7 +57,7 @@ async def listed(
     summary="Create a user without an identity provider",
 )
 async def add(request: Request, services: WithServices, asker: Asker) -> Response:
-    """For a small team, and for services. They come with API tokens (POST /users/{id}/tokens)."""
+    """Adds a user without an identity provider: they use API tokens (POST /users/{id}/tokens)."""
     wanted = await services.bodies.read(request, NewUserBody)
     made = await users.add_user(
         services.db, wanted.name, wanted.email, wanted.organisation, wanted.role
@@ -150,7 +150,7 @@ async def delete(services: WithServices, asker: Asker, user_id: UserId) -> Respo
     summary="Organisations that I may see",
 )
 async def organisations(services: WithServices, asker: Asker) -> Response:
-    """With how many users and tasks they have; tasks of deleted users count."""
+    """Lists them with their numbers of users and tasks; tasks of deleted users count."""
     found = await users.list_organisations(services.db, asker.sees)
     return json([one.as_json() for one in found])
 
@@ -171,7 +171,7 @@ def _first_day(month: str) -> date:
     summary="CPU-hours and tasks of a month",
 )
 async def used(services: WithServices, asker: Asker, month: Month = "") -> Response:
-    """By user, of those that I may see; the one with the most CPU time comes first."""
+    """Usage of each user that I may see; the most CPU time comes first."""
     found = await usage.monthly(services.db, asker.sees, _first_day(month))
     return json([one.as_json() for one in found])
 
@@ -182,8 +182,8 @@ async def used(services: WithServices, asker: Asker, month: Month = "") -> Respo
     summary="Costs of a month, by organisation",
 )
 async def report(services: WithServices, asker: Asker, month: Month = "") -> Response:
-    """By organisation: tasks by state, waits, CPU-hours and euros; deleted tasks count. The wait of
-    a task with parents does not, because it waited for them.
+    """Each organisation: tasks by state, waits, CPU-hours and euros; deleted tasks count. The wait
+    of a task with parents does not, because it waited for them.
     """
     first = _first_day(month)
     used = await usage.monthly(services.db, asker.sees, first)

@@ -60,7 +60,7 @@ Mine = Annotated[wire.WorkflowStatus, Depends(workflow_of)]
 async def make(
     request: Request, services: WithServices, owner: Owner, idempotency_key: Key = None
 ) -> Response:
-    """With its tasks, all or none; or without, for tasks that name it at their submission."""
+    """Creates it with all its tasks or none; or empty, for tasks that name it when submitted."""
     body = await services.bodies.read(request, WorkflowBody)
     nodes = {key: await _node(services, owner, body, key) for key in body.tasks}
     _check_order(nodes)
@@ -115,8 +115,8 @@ async def retry(services: WithServices, owner: Owner, workflow: Mine) -> Respons
 
 @router.delete("/workflows/{workflow_id}", status_code=204, summary="Delete a workflow")
 async def delete(services: WithServices, owner: Owner, workflow: Mine) -> Response:
-    """With all its tasks, where they run, too, and their results. 409 while tasks elsewhere need
-    them.
+    """Deletes it with all its tasks, also running ones, and their results. 409 while tasks
+    elsewhere need them.
     """
     await _cancel(services, owner, workflow.workflow_id)
     try:

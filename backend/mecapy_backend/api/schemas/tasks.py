@@ -162,7 +162,7 @@ class NotifyBody(Request):
 
 class CommBody(Request):
     comm_id: str = Field(min_length=1, max_length=128)
-    """Of its `comm_open`."""
+    """The id in its `comm_open`."""
 
     data: dict[str, JsonValue]
     """As in Jupyter's `comm_msg`."""

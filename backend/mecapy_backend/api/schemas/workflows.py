@@ -32,4 +32,4 @@ class WorkflowBody(Request):
 
     name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")
     tasks: dict[Key, NodeBody] = Field(default={}, max_length=MOST_TASKS)
-    """By name; together they form no cycle."""
+    """Name → task; together they form no cycle."""

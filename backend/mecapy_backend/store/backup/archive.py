@@ -97,7 +97,7 @@ class Archive:
         return own_folder(folder, setting="DIR")
 
     def finish(self, manifest: Manifest) -> None:
-        """From now on the folder holds this backup, and no rows of an earlier one."""
+        """After this the folder holds this backup, and no rows of an earlier one."""
         draft = self._manifest.with_suffix(".new")
         draft.write_text(json.dumps(manifest.as_json(), indent=1) + "\n")
         os.sync()  # all of it, before the manifest says that it is there

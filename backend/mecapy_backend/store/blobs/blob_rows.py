@@ -27,9 +27,9 @@ _UNFINISHED_S = 3600.0
 
 
 def row_lock(db: AsyncEngine, owner: str) -> RowLock:
-    """For the store's `write`, `adopt` and `take`: locks the row of a blob while its bytes are put
-    in place. A delete of the same blob comes before or after, so where there is a row, there are
-    the bytes.
+    """A lock for the store's `write`, `adopt` and `take`: it holds the row of a blob while its
+    bytes are put in place. A delete of the same blob comes before or after, so where there is a
+    row, there are the bytes.
     """
 
     @asynccontextmanager

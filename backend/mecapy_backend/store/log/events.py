@@ -170,7 +170,7 @@ async def latest(
 async def newest(
     redis: Redis, tasks: Iterable[tuple[str, str]], count: int
 ) -> list[list[EncodedEvent]]:
-    """For each task the last few events after an id ("": of all), the oldest first, in one round
+    """The last few events of each task after an id ("": of all), the oldest first, in one round
     trip.
     """
     async with redis.pipeline(transaction=False) as pipe:

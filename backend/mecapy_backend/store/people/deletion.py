@@ -72,8 +72,9 @@ async def begin(db: AsyncEngine, user_id: str) -> bool:
 
 
 async def delete_data(db: AsyncEngine, queue: Queue, store: BlobStore, user_id: str) -> None:
-    """Of a user in `deleting`. A task's events go before its row is emptied, so that a crash
-    between the two forgets none of them; and after it, because its worker may have written more.
+    """Deletes the data of a user in `deleting`. A task's events go before its row is emptied, so
+    that a crash between the two forgets none of them; and after it, because its worker may have
+    written more.
     """
     await user_tasks.stop(db, queue, user_id)
     while task_ids := await user_tasks.not_emptied(db, user_id):

@@ -83,7 +83,7 @@ _ENDS = sa.text(f"""
 async def monthly_ends(
     db: AsyncEngine, organisation: str | None, month: date
 ) -> dict[str | None, MonthlyEnds]:
-    """By organisation; `organisation` None: of all and none."""
+    """Organisation → its ends. `organisation` None: all, and users without one."""
     values = {"month": month, "anybody": organisation is None, "organisation": organisation}
     states = defaultdict[str | None, Counter[str]](Counter)
     waits = defaultdict[str | None, Counter[int]](Counter)

@@ -136,7 +136,7 @@ _ORGANISATION = [_o[one.name] for one in fields(OrganisationInfo) if one.name no
 async def list_users(
     db: AsyncEngine, organisation: str | None, after: str, limit: int
 ) -> list[UserInfo]:
-    """By id, those after `after`. `organisation` None: of all and none."""
+    """Users in the order of their ids, those after `after`. `organisation` None: all users."""
     query = sa.select(*_LISTED).where(is_user, _u.id > after).order_by(_u.id).limit(limit)
     if organisation is not None:
         query = query.where(_u.organisation == organisation)

@@ -177,7 +177,7 @@ async def queued_tasks(db: AsyncEngine) -> list[QueuedTask]:
 
 
 async def queue_heads(db: AsyncEngine, each: int = 20) -> list[QueuedTask]:
-    """Of every owner and lane the first few queued tasks: whatever Redis lost of a queue, some of
+    """The first few queued tasks of every owner and lane: whatever Redis lost of a queue, some of
     it is here.
 
     Jumps through the index from one owner to the next; how many wait behind a head costs nothing.
@@ -210,7 +210,7 @@ _HEADS = sa.text(
 
 
 async def running_for_s(db: AsyncEngine) -> list[tuple[str, float]]:
-    """For each running task of all owners its worker, and for how many seconds it has run."""
+    """The worker of each running task of all owners, and its run time so far in seconds."""
     elapsed = sa.extract("epoch", sa.func.clock_timestamp() - _t.started_at)
     query = sa.select(_t.worker, elapsed).where(
         _t.state == wire.RUNNING, _t.started_at.is_not(None)

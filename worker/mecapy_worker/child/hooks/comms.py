@@ -24,7 +24,7 @@ _said: set[str] = set()
 
 
 def connect(outgoing: Outgoing) -> None:
-    """From here on widgets send to `outgoing`."""
+    """Let widgets send to `outgoing` from here on."""
     global _outgoing, _hooked
     _outgoing = outgoing
     if not _hooked:
@@ -69,7 +69,7 @@ def _hook() -> None:
                 _refuse(str(self.target_name))
 
     def known(comm_id: str) -> Any:
-        """For a widget that the notebook has: it is open there."""
+        """A comm for a widget that the notebook has: it is open there."""
         comm: Any = TaskComm(target_name=WIDGET_TARGET, comm_id=comm_id, primary=False)
         module.get_comm_manager().register_comm(comm)
         return comm

@@ -26,7 +26,7 @@ _shown: weakref.WeakKeyDictionary[Any, loop_progress.Bar] = weakref.WeakKeyDicti
 
 
 def connect(outgoing: Outgoing) -> None:
-    """From here on progress goes to `outgoing`."""
+    """Send progress to `outgoing` from here on."""
     global _latest
     _latest = loop_progress.Latest(
         lambda fraction, text: outgoing.send(ProgressMessage(fraction, text[:TEXT_CHARS]))
