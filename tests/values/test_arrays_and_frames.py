@@ -61,6 +61,7 @@ ARRAYS: dict[str, Any] = {
     "strided": np.arange(100_000.0)[::3],
     "fortran": np.asfortranarray(np.arange(90_000.0).reshape(300, 300)),
     "negative": np.arange(10)[::-1],
+    "strided, of the other byte order": np.arange(10, dtype=">f4")[::-2],
     "structured": np.array([(1, 2.0, "x")], dtype=[("a", "i4"), ("b", "f8"), ("c", "U3")]),
     "object": np.array([1, "a", None, [1, 2]], dtype=object),
     "empty": np.zeros((0, 3)),

@@ -149,6 +149,12 @@ ROWS = {
         "seen = b.strides, b.flags.writeable, b[5, 5, 2], c[0] is b; d = b[:2]",
         "seen == ((0, 0, 8), False, 2.0, True) and d.strides == (0, 0, 8) and d[1, 9, 1] == 1",
     ),
+    "an array that overlaps itself": (
+        "w = np.lib.stride_tricks.as_strided(np.arange(5.0), (3, 3), (8, 8))",
+        "w",
+        "w[0, 1] = 7; seen = w[1, 0]",
+        "seen == 7 and w.tolist() == [[0, 7, 2], [7, 2, 3], [2, 3, 4]] and w.strides == (8, 8)",
+    ),
     "objects whose own pickle fails": (
         "import struct, random\ntry: {}['k']\nexcept KeyError as e: t = e.__traceback__\n"
         "s = struct.Struct('<d'); r = random.SystemRandom()",

@@ -158,12 +158,14 @@ _MOST_OWNED_BYTES = 1 << 20
 
 def whole(array: Any) -> Any:
     """How to pickle an array that owns its memory so that views of it have it as `base`, and so
-    that a small one owns its memory there too: `base is None`, and `resize` works. None for any
-    other array.
+    that a small one owns its memory there too: `base is None`, and `resize` works. Also a strided
+    one of the other byte order, because numpy's pickle swaps that. None for any other array.
     """
     flags, cls = array.flags, sys.modules["numpy"].ndarray
     if type(array) is not cls or array.dtype.hasobject:
         return None
+    if not (flags.forc or array.dtype.isnative):
+        return whole(array.copy())
     if not (flags.owndata and flags.writeable and flags.forc):
         return None
     order = "C" if flags.c_contiguous else "F"
@@ -236,9 +238,12 @@ def is_array(obj: object) -> bool:
 
 
 def repeats(array: Any) -> bool:
-    """Whether an array repeats its elements, like the result of `np.broadcast_to`."""
+    """Whether an array repeats its elements, like the result of `np.broadcast_to` or
+    `sliding_window_view`.
+    """
+    first, last = _bounds(array)
     steps = zip(array.strides, array.shape, strict=True)
-    return any(not step and length > 1 for step, length in steps)
+    return array.nbytes > last - first or any(not step and length > 1 for step, length in steps)
 
 
 def memory_owner(array: Any) -> Any:
