@@ -235,6 +235,22 @@ def test_a_path_of_this_machine_is_said(kernel: Kernel, project: Path) -> None:
     assert "in the cell it is 'new.txt'" in ran.stderr
 
 
+@pytest.mark.cell("travels", "Paths that a cell makes")
+def test_a_path_that_a_cell_makes_leads_here(kernel: Kernel, project: Path) -> None:
+    """As a text, as a Path, and in the middle of a message: the task's folder is gone afterwards,
+    and what the cell wrote lies in the notebook's.
+    """
+    ran = kernel.run(
+        "%%mecapy\nimport os\nfrom pathlib import Path\nPath('out.csv').write_text('1')\n"
+        "found = [os.path.abspath('out.csv')]\nplace = Path.cwd()\nsame = [place, place]\n"
+        "note = f'in {place}, not elsewhere'\nraise ValueError(note)"
+    )
+    assert ran.error == "ValueError" and ran.errors[0]["evalue"] == f"in {project}, not elsewhere"
+    assert kernel.value("open(found[0]).read(), str(place), same[0] is place, note") == repr(
+        ("1", str(project), True, f"in {project}, not elsewhere")
+    )
+
+
 @pytest.mark.cell("said", "`%pip install`, `!pip install`")
 def test_a_cell_that_installs_packages(kernel: Kernel) -> None:
     """It is told in one sentence that it cannot, and goes on."""

@@ -18,7 +18,7 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.hooks.pickles import PythonUnpickler
-from mecapy_jupyter.travel.pickling import constants, inputs
+from mecapy_jupyter.travel.pickling import constants, folder_paths, inputs
 from mecapy_jupyter.travel.pickling.pickler import opening
 
 
@@ -61,7 +61,7 @@ class Careful(PythonUnpickler):
 
     def persistent_load(self, pid: Any) -> object:
         if type(pid) is not int:
-            return pid
+            return pid.here() if type(pid) is folder_paths.InFolder else pid
         return self._originals[pid] if pid in self._originals else self._constants.of(pid)
 
     def find_class(self, module: str, name: str) -> Any:

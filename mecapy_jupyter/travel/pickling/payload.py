@@ -25,6 +25,7 @@ from mecapy_jupyter.travel.pickling import (
     stream_format,
 )
 from mecapy_jupyter.travel.pickling.deep_pickler import DeepPickler
+from mecapy_jupyter.travel.pickling.folder_paths import FolderPaths
 from mecapy_jupyter.travel.pickling.packed import (
     STATES,
     Opened,
@@ -101,8 +102,10 @@ def pack_result(
     arrays: Iterable[object] = (),
     whole: Iterable[object] = (),
     first: Sequence[object] = (),
+    folder: str = "",
 ) -> tuple[Packed, frozenset[int]]:
-    """Packs a result in which objects of `known` (id → number) are written as their number.
+    """Packs a result in which objects of `known` (id → number) are written as their number, and
+    paths in `folder` so that they lead into the folder of the other side.
 
     Also returns the numbers that were used. `first`: parts that the other side gets before the
     rest. `arrays`: arrays that may be views of each other, known ones included; `whole`: arrays to
@@ -114,7 +117,7 @@ def pack_result(
     ) -> tuple[Packed, frozenset[int]]:
         file = io.BytesIO()
         pickler = kind(file, namespace, with_globals=False, on_own=inputs.nobody)
-        pickler.known = known
+        pickler.known, pickler.met, pickler.paths = known, set[int](), FolderPaths(folder)
         roots = {**array_views.roots(arrays), **(shared.roots if shared else {})}
         pickler.keep(Shared(roots, shared.namespaces if shared else ()), whole)
         for part in (*first, value):

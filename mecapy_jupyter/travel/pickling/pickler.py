@@ -32,6 +32,7 @@ from mecapy_jupyter.travel.pickling import (
     by_name_reducers,
     class_reducers,
     constants,
+    folder_paths,
     hinted_names,
     pandas_reducers,
     reducers,
@@ -264,11 +265,10 @@ class Pickler(cloudpickle.Pickler):
 
 
 class ResultPickler(Pickler):
-    """Pickles every object of `known` (by id) as its number."""
+    """Pickles every object of `known` (by id) as its number; `met` gets the numbers."""
 
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.met = set[int]()
+    met: set[int]
+    paths = folder_paths.FolderPaths()
 
     def persistent_id(self, obj: Any) -> Any:
         number = self.known.get(id(obj))
@@ -278,6 +278,8 @@ class ResultPickler(Pickler):
         elif type(obj) is float and obj != obj:
             self.constants = self.constants or constants.NewNumbers(self.known)
             number = self.constants.of(obj)
+        elif type(obj) in self.paths.kinds:
+            return self.paths.of(obj)
         return number
 
 
@@ -294,5 +296,5 @@ class Unpickler(pickle.Unpickler):
 
     def persistent_load(self, pid: Any) -> object:
         if type(pid) is not int:
-            return pid
+            return pid.here() if type(pid) is folder_paths.InFolder else pid
         return self.originals[pid] if pid in self.originals else self.constants.of(pid)

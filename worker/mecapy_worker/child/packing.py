@@ -30,6 +30,7 @@ class _SentInputs:
     namespace: dict[str, Any]
     known: dict[int, int]
     arrays: list[object]
+    folder: str
 
     def packed(
         self,
@@ -39,7 +40,9 @@ class _SentInputs:
         first: Sequence[object] = (),
     ) -> tuple[payload.Packed, frozenset[int]]:
         views = [*self.arrays, *arrays]
-        return payload.pack_result(value, self.namespace, self.known, views, whole, first)
+        return payload.pack_result(
+            value, self.namespace, self.known, views, whole, first, self.folder
+        )
 
     def trouble(self, value: Any) -> str | None:
         """Why a value cannot travel."""
@@ -57,15 +60,16 @@ def pack(
     *,
     everything: bool,
     unnumbered: tuple[type, ...] = (),
+    folder: str = "",
 ) -> payload.Packed:
     """Pack `home` with the changed inputs: all of them, or with `-o` those that the results refer
-    to. Objects of types that are `unnumbered` are written out.
+    to. Objects of types that are `unnumbered` are written out. `folder`: the task's.
     """
     changed, known = watch.changed(), watch.known()
     if unnumbered:
         without = {id(one) for one in watch.objects().values() if isinstance(one, unnumbered)}
         known = {at: number for at, number in known.items() if at not in without}
-    sent = _SentInputs(watch, namespace, known, watch.arrays())
+    sent = _SentInputs(watch, namespace, known, watch.arrays(), folder)
     home["changed"] = changed if everything else []
     packed, met = _pack_what_can(home, sent)
     if everything or not changed:

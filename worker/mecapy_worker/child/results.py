@@ -151,6 +151,7 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
         watch,
         everything=patterns is None,
         unnumbered=() if task.declared is None else numbers.TEXT,
+        folder=_started_in[0],
     )
     value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and _is_short(value):
