@@ -57,30 +57,27 @@ def _show_locally(fraction: float | None, text: str) -> None:
     local_bar.show(fraction, text)
 
 
+_HOMES = {
+    "Client": "client.client",
+    "MecapyError": "shared.errors",
+    "Task": "client.client",
+    "checkpoint": "travel.checkpoints",
+    "progress": "travel.loop_progress",
+    "remote": "remote_function",
+    "restored": "travel.checkpoints",
+    "sweep": "parameter_sweep",
+    "sweeps": "parameter_sweep",
+    "track": "travel.loop_progress",
+    "workflow": "client.workflow",
+}
+
+
 def __getattr__(name: str) -> Any:
-    if name in ("Client", "Task"):
-        from mecapy_jupyter.client import client
-
-        return getattr(client, name)
-    if name in ("progress", "track"):
-        from mecapy_jupyter.travel import loop_progress
-
-        loop_progress.show_here(_show_locally)
-        return getattr(loop_progress, name)
-    if name in ("checkpoint", "restored"):
-        return getattr(import_module("mecapy_jupyter.travel.checkpoints"), name)
-    if name == "remote":
-        from mecapy_jupyter.remote_function import remote
-
-        return remote
-    if name == "workflow":
-        return import_module("mecapy_jupyter.client.workflow").workflow
-    if name in ("sweep", "sweeps"):
-        return getattr(import_module("mecapy_jupyter.parameter_sweep"), name)
-    if name == "MecapyError":
-        from mecapy_jupyter.shared.errors import MecapyError
-
-        return MecapyError
     if name == "errors":
         return import_module("mecapy_jupyter.errors")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = import_module(f"{__name__}.{_HOMES[name]}")
+    if name in ("progress", "track"):
+        home.show_here(_show_locally)
+    return getattr(home, name)

@@ -12,6 +12,7 @@ from typing import NoReturn, TypeVar
 
 from mecapy_jupyter import wire
 from mecapy_jupyter.client import requirements
+from mecapy_jupyter.client.resources import asked
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.units import byte_count, seconds
 
@@ -123,6 +124,26 @@ def parsed(line: str) -> CellOptions:
             f"--as {given.job}`"
         )
     return given
+
+
+def request(
+    options: argparse.Namespace, code: str, cell: wire.Cell, outputs: tuple[str, ...] | None
+) -> wire.TaskRequest:
+    """A task of this code, with what `add_running`, `add_machine` and `add_files` have read."""
+    return wire.TaskRequest(
+        code,
+        name=options.name,
+        outputs=outputs,
+        keep=options.keep,
+        priority=options.priority,
+        timeout=options.timeout,
+        retries=options.retries,
+        escalate=options.escalate,
+        notify=options.notify,
+        resources=asked(options.cpus, options.memory, options.gpu, options.machine),
+        packages=requirements.merged(requirements.in_script(code), options.packages),
+        cell=cell,
+    )
 
 
 @functools.cache  # creating it for each cell took longer than capturing the cell

@@ -18,6 +18,7 @@ from mecapy_jupyter.capture import diagnose, names, notebook_code
 from mecapy_jupyter.cells import (
     history,
     kernel_magics,
+    magic_options,
     notebook_folder,
     preflight,
     process_bound,
@@ -27,10 +28,9 @@ from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.input_patterns import picked
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.magic_options import CellOptions
-from mecapy_jupyter.client import requirements, result_cache
+from mecapy_jupyter.client import requirements, result_cache, submission
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.client.resources import asked
 from mecapy_jupyter.client.result_cache import CacheInputs
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.hooks import ipykernel
@@ -89,20 +89,8 @@ class Prepared:
         self.along = Along()
         self.named = frozenset[str]()
         self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
-        self.request = wire.TaskRequest(
-            code=body,
-            name=options.name,
-            outputs=options.outputs,
-            priority=options.priority,
-            timeout=options.timeout,
-            retries=options.retries,
-            escalate=options.escalate,
-            notify=options.notify,
-            keep=options.keep,
-            resources=asked(options.cpus, options.memory, options.gpu, options.machine),
-            packages=requirements.merged(requirements.in_script(body), options.packages),
-            cell=wire.Cell(self.source.number, header, self.source.filename),
-        )
+        cell = wire.Cell(self.source.number, header, self.source.filename)
+        self.request = magic_options.request(options, body, cell, options.outputs)
 
     def _analyse(self, python: str) -> names.Names:
         namespace = self.shell.user_ns
@@ -211,22 +199,22 @@ class Prepared:
 
     def send(self, client: Client) -> Task:
         """Pack, upload and submit it. An interrupt leaves no running task behind."""
-        imports, born = sorted(self.names.imports), list[Task]()
+        born = list[Task]()
         try:
             there = preflight.workers(client.gateway)
             self.gather(there, client.gateway.secret_in)
-            fits = partial(self.fits, there=there, gateway=client.gateway)
-            task = client.send(
+            ready = submission.prepared(
+                client.gateway,
                 self.request,
                 self.values,
                 self.shell.user_ns,
                 self.words,
-                imports,
-                fits,
-                born.append,
+                sorted(self.names.imports),
+                partial(self.fits, there=there, gateway=client.gateway),
                 self.along,
-                cache=self.cache_inputs(client.gateway),
+                self.cache_inputs(client.gateway),
             )
+            task = client.submit_prepared(ready, born.append)
             self.key.submitted(task.id, self.values)
             if (cell := ipykernel.cell_of(self.shell)) and (book := os.environ.get(_SESSION)):
                 history.stands_in(task.id, cell, book)

@@ -24,11 +24,9 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.map_history import Maps
 from mecapy_jupyter.client.mapping import MapOptions, calls_of, name_of
 from mecapy_jupyter.client.overview import Overview, overview
-from mecapy_jupyter.client.result_cache import CacheInputs
 from mecapy_jupyter.client.shared_call import SharedCall
 from mecapy_jupyter.client.sharing import Sharing
 from mecapy_jupyter.client.task import Task
-from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.pickling import payload
 
 # bound and not shown, so a worker need not render it
@@ -184,37 +182,15 @@ class Client(concurrent.futures.Executor):
         if self._shutdown.cancels:
             raise concurrent.futures.CancelledError
         cache = result_cache.of_call(self.gateway, request) if cached else None
-        return self._kept(self.send(request, values, packing.main_namespace(), cache=cache))
+        here = packing.main_namespace()
+        ready = submission.prepared(self.gateway, request, values, here, cache=cache)
+        return self._kept(self.submit_prepared(ready))
 
     def _kept(self, task: T) -> T:
         """Among our futures until it has ended."""
         self._open.add(task)
         task.add_done_callback(self._open.discard)  # pyright: ignore[reportArgumentType]
         return task
-
-    def send(
-        self,
-        request: wire.TaskRequest,
-        values: Mapping[str, Any],
-        namespace: dict[str, Any],
-        words: Sequence[str] = (),
-        imports: Sequence[str] = (),
-        check: Callable[[payload.Packed], None] = lambda _: None,
-        on_task: Callable[[Task], object] = lambda _: None,
-        folder: Along | None = None,
-        followed: bool = True,
-        cache: CacheInputs | None = None,
-    ) -> Task:
-        """Pack `values`, upload what the store lacks, submit.
-
-        `words`, `imports`: as for `prelude.make`. `check` may raise first. `on_task` gets the task
-        at once, to cancel it at an interrupt. Not `followed`: no event stream is opened. `cache`: a
-        kept result will do.
-        """
-        ready = submission.prepared(
-            self.gateway, request, values, namespace, words, imports, check, folder, cache
-        )
-        return self.submit_prepared(ready, on_task, followed=followed)
 
     def submit_prepared(
         self,
@@ -223,6 +199,9 @@ class Client(concurrent.futures.Executor):
         *,
         followed: bool = True,
     ) -> Task:
+        """`on_task` gets the task at once, to cancel it at an interrupt. Not `followed`: no event
+        stream is opened.
+        """
         task = submission.submit(self.gateway, ready, on_task, followed=followed)
         if followed:
             self._sent[task.id] = task

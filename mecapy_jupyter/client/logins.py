@@ -42,17 +42,13 @@ class Login:
         """A token that stays valid for some seconds at least. Raises NotAuthorized,
         ConnectionFailed.
         """
-        left_s = self._expires_at - time.time()
-        if left_s < min(_LATE_S, self._lifetime_s * _LATE) or not self._access:
+        if _is_late(self._expires_at, self._lifetime_s):
             with self._renewing:
-                if (
-                    self._expires_at - time.time() < min(_LATE_S, self._lifetime_s * _LATE)
-                    or not self._access
-                ):
+                if _is_late(self._expires_at, self._lifetime_s):
                     self._refresh(self._access)
-        elif left_s < min(_EARLY_S, self._lifetime_s * _EARLY) and self._renewing.acquire(
-            blocking=False
-        ):
+        elif self._expires_at - time.time() < min(
+            _EARLY_S, self._lifetime_s * _EARLY
+        ) and self._renewing.acquire(blocking=False):
             threading.Thread(target=self._refresh_beside, name="mecapy login", daemon=True).start()
         return self._access
 
@@ -84,23 +80,23 @@ class Login:
                     f"you are not logged in at {self._url}: run `mecapy login`, in a notebook "
                     f"`%mecapy login`"
                 )
-            if entry["access"] == used or entry["expires_at"] - time.time() < min(
-                _LATE_S, entry["lifetime_s"] * _LATE
-            ):
+            if entry["access"] == used or _is_late(entry["expires_at"], entry["lifetime_s"]):
+                issuer = LoginIssuer(**entry["issuer"])
                 try:
-                    tokens = renew(
-                        LoginIssuer(**entry["issuer"]), entry["refresh"] or _from_keyring(self._url)
-                    )
+                    tokens = renew(issuer, entry["refresh"] or _from_keyring(self._url))
                 except LoginEnded:
                     _write({url: one for url, one in stored.items() if url != self._url})
                     raise
-                entry = stored[self._url] = _entry(
-                    self._url, LoginIssuer(**entry["issuer"]), tokens
-                )
+                entry = stored[self._url] = _entry(self._url, issuer, tokens)
                 _write(stored)
         self._access = entry["access"]
         self._expires_at = entry["expires_at"]
         self._lifetime_s = entry["lifetime_s"]
+
+
+def _is_late(expires_at: float, lifetime_s: float) -> bool:
+    """Whether a token has to be renewed before it is used; true of one that there never was."""
+    return expires_at - time.time() < min(_LATE_S, lifetime_s * _LATE)
 
 
 def keep(url: str, issuer: LoginIssuer, tokens: LoginTokens) -> None:

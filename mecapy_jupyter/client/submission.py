@@ -56,7 +56,9 @@ def prepared(
     folder: Along | None = None,
     cache: CacheInputs | None = None,
 ) -> PackedCall:
-    """Arguments as of `Client.send`."""
+    """Pack `values`. `words`, `imports`: as for `prelude.make`. `check` may raise first. `cache`: a
+    kept result will do.
+    """
     request = requirements.added(request)
     with awaited.meeting(as_futures=request.cell is not None) as met:
         packed = packing.pack(
@@ -78,7 +80,9 @@ def submit(
     *,
     followed: bool = True,
 ) -> Task:
-    """`on_task`, `followed`: as of `Client.send`."""
+    """Upload what the store lacks, and submit. `on_task`, `followed`: as of
+    `Client.submit_prepared`.
+    """
     packed = ready.packed
     sent, sent_bytes, believed = _upload(gateway, packed)
     request = current_workflow.in_graph(ready.request, ready.parents)

@@ -5,6 +5,7 @@ notebook. This machine needs no browser: the user opens a page on any device and
 
 from __future__ import annotations
 
+import argparse
 import getpass
 import os
 import sys
@@ -15,6 +16,7 @@ from typing import Any
 from mecapy_jupyter import wire
 from mecapy_jupyter.client import config, device_login, gateway_api, logins
 from mecapy_jupyter.client.http import Gateway
+from mecapy_jupyter.commands.arguments import show
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret
 from mecapy_jupyter.shared.units import clean
@@ -77,6 +79,31 @@ def invitation(code: device_login.Code) -> str:
     )
 
 
+def run(options: argparse.Namespace) -> None:
+    log_in(options.url or options.gateway or "", Page(), typed=options.token)
+
+
+def run_logout(_: argparse.Namespace) -> None:
+    print(log_out())
+
+
+def run_token(options: argparse.Namespace) -> None:
+    gateway = Gateway.of(config.resolve(start=False))
+    if options.what == "create":
+        named = tuple(one.strip() for one in options.scopes.split(","))
+        request = wire.TokenRequest(options.name, named, options.days or None)
+        made = gateway_api.create_token(gateway, request)
+        show([made], lambda one: _token_shown(gateway, one), as_json=options.json)
+    elif options.what == "revoke":
+        gateway_api.revoke_token(gateway, options.id)
+        print("revoked")
+    else:
+        found = gateway_api.tokens(gateway)
+        show(found, token_line, as_json=options.json)
+        if not found and not options.json:
+            print("no API tokens; `mecapy token create NAME` makes one")
+
+
 def log_in(url: str, page: Page, *, typed: bool = False) -> None:
     """Log in at a gateway and use it from now on. `typed`: with a typed token, also if the gateway
     has a login.
@@ -130,22 +157,10 @@ def log_out() -> str:
     )
 
 
-def create_token(gateway: Gateway, name: str, scopes: str, days: float) -> wire.TokenInfo:
-    named = tuple(one.strip() for one in scopes.split(","))
-    return gateway_api.create_token(gateway, wire.TokenRequest(name, named, days or None))
-
-
-def token_shown(gateway: Gateway, made: wire.TokenInfo) -> str:
+def _token_shown(gateway: Gateway, made: wire.TokenInfo) -> str:
     return (
         f"{made.token}\nKeep it now: it is not shown again. For scripts: "
         f"MECAPY_URL={gateway.url} MECAPY_TOKEN=… ({token_line(made)})"
-    )
-
-
-def tokens_listed(gateway: Gateway) -> str:
-    return (
-        "\n".join(map(token_line, gateway_api.tokens(gateway)))
-        or "no API tokens; `mecapy token create NAME` makes one"
     )
 
 

@@ -1,16 +1,16 @@
-"""`mecapy login`, `logout` and `token`."""
+"""The words of `mecapy login`, `logout` and `token`. What they do is imported late."""
 
 from __future__ import annotations
 
 import argparse
 
-from mecapy_jupyter.commands.arguments import AddCommand, add_json, print_json, show
+from mecapy_jupyter.commands.arguments import AddCommand, add_json, later
 
 
 def add_commands(add: AddCommand) -> None:
     login = add(
         "login",
-        _login,
+        later("login.run"),
         "log in at a gateway with a browser on any device, and use it from now on",
     )
     login.add_argument(
@@ -18,10 +18,11 @@ def add_commands(add: AddCommand) -> None:
     )
     login.add_argument("--url", help=argparse.SUPPRESS)
     login.add_argument("--token", action="store_true", help="enter a token instead")
-    add("logout", _logout, "end the login, and delete gateway and token from the configuration")
-    token = add("token", _token, "personal API tokens, for scripts and CI").add_subparsers(
-        dest="what", metavar="create | list | revoke", required=True
-    )
+    text = "end the login, and delete gateway and token from the configuration"
+    add("logout", later("login.run_logout"), text)
+    token = add(
+        "token", later("login.run_token"), "personal API tokens, for scripts and CI"
+    ).add_subparsers(dest="what", metavar="create | list | revoke", required=True)
     create = token.add_parser("create", help="create a token; it is shown once")
     create.add_argument("name", metavar="NAME", help="what the token is for")
     create.add_argument(
@@ -34,34 +35,3 @@ def add_commands(add: AddCommand) -> None:
     token.add_parser("revoke", help="revoke a token").add_argument(
         "id", metavar="ID", help="id of the token, from `list`"
     )
-
-
-def _login(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import login
-
-    login.log_in(options.url or options.gateway or "", login.Page(), typed=options.token)
-
-
-def _logout(_: argparse.Namespace) -> None:
-    from mecapy_jupyter.commands import login
-
-    print(login.log_out())
-
-
-def _token(options: argparse.Namespace) -> None:
-    from mecapy_jupyter.client import config, gateway_api
-    from mecapy_jupyter.client.http import Gateway
-    from mecapy_jupyter.commands import login
-
-    endpoint = config.resolve(start=False)
-    gateway = Gateway.of(endpoint)
-    if options.what == "create":
-        made = login.create_token(gateway, options.name, options.scopes, options.days)
-        show([made], lambda one: login.token_shown(gateway, one), as_json=options.json)
-    elif options.what == "revoke":
-        gateway_api.revoke_token(gateway, options.id)
-        print("revoked")
-    elif options.json:
-        print_json(gateway_api.tokens(gateway))
-    else:
-        print(login.tokens_listed(gateway))

@@ -159,35 +159,25 @@ class SubmittingTools:
         become variables; the value of the last expression is the result. machine: a class that
         `status` lists. Ask `task`, `logs` and `result` later.
         """
-        with self._one_by_one:
-            return self._submit(code, inputs, name, timeout_s, machine)
-
-    def _submit(
-        self,
-        code: str,
-        inputs: dict[str, object] | None,
-        name: str,
-        timeout_s: float,
-        machine: str,
-    ) -> JsonObject:
-        if len(self._timeouts) + self._unknown >= self._ceiling.tasks:
-            raise errors.Refused(
-                f"this server may submit {self._ceiling.tasks} tasks (--max-tasks) and has; its "
-                "user can start it again"
-            )
         body: JsonObject = {"code": code, "name": name or "agent", "timeout": timeout_s}
         body["inputs"] = cast(JsonObject, inputs or {})
         if machine:
             body["resources"] = {"machine": machine}
-        try:
-            made = as_object(self._gateway.post("/tasks", body, key=uuid4().hex))
-        except errors.ConnectionFailed:
-            self._unknown += 1
-            raise
-        task_id = str(made["task_id"])
-        self._timeouts[task_id] = timeout_s
-        self._within_ceiling(task_id)
-        return made
+        with self._one_by_one:
+            if len(self._timeouts) + self._unknown >= self._ceiling.tasks:
+                raise errors.Refused(
+                    f"this server may submit {self._ceiling.tasks} tasks (--max-tasks) and has; "
+                    "its user can start it again"
+                )
+            try:
+                made = as_object(self._gateway.post("/tasks", body, key=uuid4().hex))
+            except errors.ConnectionFailed:
+                self._unknown += 1
+                raise
+            task_id = str(made["task_id"])
+            self._timeouts[task_id] = timeout_s
+            self._within_ceiling(task_id)
+            return made
 
     def cancel(self, task_id: str) -> JsonObject:
         """Stop a task that this server submitted."""

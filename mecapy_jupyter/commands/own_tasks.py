@@ -8,15 +8,14 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.cells import notebook_folder
-from mecapy_jupyter.client import config, gateway_api, requirements, task_logs, unopened
+from mecapy_jupyter.cells import magic_options, notebook_folder
+from mecapy_jupyter.client import config, gateway_api, submission, task_logs, unopened
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
-from mecapy_jupyter.client.resources import asked
 from mecapy_jupyter.client.task import Task, resumed_events
 from mecapy_jupyter.commands import extending, task_selection
 from mecapy_jupyter.commands.cancelling import cancelled
@@ -103,27 +102,16 @@ def run(options: argparse.Namespace) -> int:
     pool = Client()
     code = _read(options.script)
     name = options.name or ("" if options.script == "-" else Path(options.script).name)
-    request = wire.TaskRequest(
-        code,
-        name=name,
-        outputs=(),
-        keep=options.keep,
-        cell=wire.Cell(filename=_file_name(options.script)),
-        priority=options.priority,
-        timeout=options.timeout,
-        retries=options.retries,
-        escalate=options.escalate,
-        notify=options.notify,
-        resources=asked(options.cpus, options.memory, options.gpu, options.machine),
-        packages=requirements.merged(requirements.in_script(code), options.packages),
-    )
+    cell = wire.Cell(filename=_file_name(options.script))
+    request = replace(magic_options.request(options, code, cell, ()), name=name)
     there = gateway_api.packages(pool.gateway, version.minor())
     folder = notebook_folder.along(
         options.files, code, there, options.folder, pool.gateway.secret_in
     )
     words = [options.script, *options.arguments]
     setup_cells.add(f'__import__("sys").argv[:] = {words!r}', frozenset())
-    task = pool.send(request, {}, {}, folder=folder)
+    ready = submission.prepared(pool.gateway, request, {}, {}, folder=folder)
+    task = pool.submit_prepared(ready)
     if options.bg:
         print(json.dumps({"task_id": task.id}) if options.json else task.id)
         return 0

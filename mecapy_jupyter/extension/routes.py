@@ -39,8 +39,7 @@ def handlers(base_url: str) -> list[tuple[str, type[web.RequestHandler]]]:
     tasks = url_path_join(base_url, "mecapy", "tasks", _ID)
     return [
         (tasks, TaskHandler),
-        (url_path_join(tasks, "cancel"), CancelHandler),
-        (url_path_join(tasks, "extend"), ExtendHandler),
+        (url_path_join(tasks, "(cancel|extend)"), ChangeHandler),
         (url_path_join(base_url, "mecapy", "overview"), OverviewHandler),
     ]
 
@@ -72,21 +71,15 @@ class TaskHandler(_Passing):
         await self.answer(lambda gateway: _shown(gateway.get(f"/tasks/{task_id}")))
 
 
-class CancelHandler(_Passing):
+class ChangeHandler(_Passing):
     @web.authenticated
     @authorized
-    async def post(self, task_id: str) -> None:
-        """Stop the task: a queued one at once, a running one within a second."""
-        await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/cancel")))
-
-
-class ExtendHandler(_Passing):
-    @web.authenticated
-    @authorized
-    async def post(self, task_id: str) -> None:
-        """Let the task run longer, by what the block's button says."""
-        body: JsonObject = {"seconds": _MORE_S}
-        await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/extend", body)))
+    async def post(self, task_id: str, change: str) -> None:
+        """Stop the task: a queued one at once, a running one within a second. Or let it run longer,
+        by what the block's button says.
+        """
+        body: JsonObject | None = {"seconds": _MORE_S} if change == "extend" else None
+        await self.answer(lambda gateway: _shown(gateway.post(f"/tasks/{task_id}/{change}", body)))
 
 
 class OverviewHandler(_Passing):

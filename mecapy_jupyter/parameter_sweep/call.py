@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from mecapy_jupyter import wire
 from mecapy_jupyter.block import notes
 from mecapy_jupyter.capture import packing
-from mecapy_jupyter.client import config, gateway_api, requirements
+from mecapy_jupyter.client import config, gateway_api, requirements, result_cache
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import CallTimesByFunction
 from mecapy_jupyter.client.client import Client
@@ -21,7 +21,7 @@ from mecapy_jupyter.parameter_sweep.points import Point, SweepPlan, plan
 from mecapy_jupyter.parameter_sweep.progress import Display
 from mecapy_jupyter.parameter_sweep.run import Run
 from mecapy_jupyter.remote_function import client_of, plain
-from mecapy_jupyter.shared import errors, version
+from mecapy_jupyter.shared import errors
 
 if TYPE_CHECKING:
     from mecapy_jupyter.parameter_sweep.table import SweepTable
@@ -62,8 +62,7 @@ def sweep(
     client = client or client_of(config.resolve())
     client.accepts()
     call = CallOptions().changed(options)
-    found = gateway_api.packages(client.gateway, version.minor()).packages
-    there = {one.name: ",".join(one.versions) for one in found.values()}
+    there = result_cache.versions(client.gateway)
     added = requirements.merged(requirements.default, call.packages)
     made = plan(called, designs.of(axes, design, samples), seed, there, added)
     name = name or call.name or name_of(called)

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import gateway_api
+from mecapy_jupyter.client import gateway_api, submission
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
@@ -75,9 +75,9 @@ def submit(
         _CODE, f"{sweep}{wire.TIMES}{len(sent.points)}", (_RESULTS, _FAILED, _SECONDS)
     )
     keys = tuple(point.key for point in sent.points)
-    return client.send(
-        replace(request, sweep=sweep, points=keys, notify=()), values, namespace, followed=False
-    )
+    request = replace(request, sweep=sweep, points=keys, notify=())
+    ready = submission.prepared(client.gateway, request, values, namespace)
+    return client.submit_prepared(ready, followed=False)
 
 
 def sent_by(task: Task, keys: Sequence[str]) -> Sent | None:

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from IPython.core.getipython import get_ipython
 
-from mecapy_jupyter.travel.environment import pint_state, state_pickler
+from mecapy_jupyter.travel.environment import pint_state, state_kind, state_pickler
 from mecapy_jupyter.travel.environment.plotting_state import PLOTTING
 from mecapy_jupyter.travel.environment.state_kind import StateKind, attributes, library
 
@@ -204,18 +204,9 @@ def _put_into(module: str, holder: Callable[[], dict[str, Any]]) -> StateKind:
 
 LIBRARIES: dict[str, StateKind] = {
     "numpy.random": StateKind("numpy", numpy_random, set_numpy_random),
-    "numpy.printoptions": StateKind(
-        "numpy",
-        lambda: library("numpy").get_printoptions(),
-        lambda state: library("numpy").set_printoptions(**state),
-    ),
+    "numpy.printoptions": state_kind.functions("numpy", "get_printoptions", "set_printoptions"),
     "numpy.errcall": StateKind("numpy", _error_call, _set_error_call),
-    "numpy.errstate": StateKind(
-        "numpy",
-        lambda: library("numpy").geterr(),
-        lambda state: library("numpy").seterr(**state),
-        NUMPY_ERRORS,
-    ),
+    "numpy.errstate": state_kind.functions("numpy", "geterr", "seterr", NUMPY_ERRORS),
     "numpy.bufsize": StateKind(
         "numpy",
         lambda: library("numpy").getbufsize(),
@@ -231,32 +222,24 @@ LIBRARIES: dict[str, StateKind] = {
     "sympy.parameters": attributes(
         "sympy.core.parameters",
         lambda: library("sympy.core.parameters").global_parameters,
-        ("evaluate", "distribute", "exp_is_pow"),
         {"evaluate": True, "distribute": True, "exp_is_pow": False},
     ),
     "sympy.assumptions": StateKind("sympy.assumptions.assume", _assumed, _assume, {}),
     "tqdm.pandas": StateKind("pandas", _tqdm_pandas, _set_tqdm_pandas),
-    "sklearn": StateKind(
-        "sklearn",
-        lambda: library("sklearn").get_config(),
-        lambda state: library("sklearn").set_config(**state),
-    ),
+    "sklearn": state_kind.functions("sklearn", "get_config", "set_config"),
     "xarray": _put_into("xarray", lambda: library("xarray.core.options").OPTIONS),
     "dask": StateKind("dask.config", _dask, _set_dask),
     "control": _put_into("control", lambda: library("control.config").defaults),
     "control.names": attributes(
-        "control", lambda: library("control").InputOutputSystem, ("_idCounter",), {"_idCounter": 0}
+        "control", lambda: library("control").InputOutputSystem, {"_idCounter": 0}
     ),
     "cvxpy.ids": attributes(
         "cvxpy.lin_ops.lin_utils",
         lambda: library("cvxpy.lin_ops.lin_utils").ID_COUNTER,
-        ("count",),
         {"count": 1},
     ),
-    "mpmath": attributes(
-        "mpmath", lambda: library("mpmath").mp, ("prec", "pretty"), {"prec": 53, "pretty": False}
-    ),
-    "mpmath.iv": attributes("mpmath", lambda: library("mpmath").iv, ("prec",), {"prec": 53}),
+    "mpmath": attributes("mpmath", lambda: library("mpmath").mp, {"prec": 53, "pretty": False}),
+    "mpmath.iv": attributes("mpmath", lambda: library("mpmath").iv, {"prec": 53}),
     "jax": StateKind("jax", _jax, _set_jax),
     "pint": StateKind("pint", pint_state.get, pint_state.put),
     "nest_asyncio": StateKind("asyncio", _nested_loops, _nest_loops),

@@ -265,13 +265,5 @@ def add(sources: Iterable[ModuleSource], made: Mapping[str, Mapping[str, bytes]]
         # no mtime: never looked for on disk
         linecache.cache[module.filename] = len(module.source), None, lines, module.filename
     if served not in sys.meta_path:
-        finders = sys.meta_path
-        last = next(
-            (
-                number
-                for number, finder in enumerate(finders)
-                if finder is importlib.machinery.PathFinder
-            ),
-            len(finders),
-        )
-        finders.insert(last, served)
+        finders, of_files = sys.meta_path, importlib.machinery.PathFinder
+        finders.insert(finders.index(of_files) if of_files in finders else len(finders), served)

@@ -14,6 +14,8 @@ import uuid
 import weakref
 from typing import Any, cast
 
+from mecapy_jupyter.travel.environment.state_kind import library
+
 _SETTINGS = (
     *("auto_reduce_dimensions", "autoconvert_to_preferred", "autoconvert_offset_to_baseunit"),
     *("default_as_delta", "force_ndarray", "force_ndarray_like", "case_sensitive"),
@@ -22,10 +24,6 @@ _SETTINGS = (
 _KINDS = ("_dimensions", "_prefixes", "_units")
 _marks: weakref.WeakKeyDictionary[Any, str] = weakref.WeakKeyDictionary()
 _by_mark: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
-
-
-def _pint() -> Any:
-    return cast(Any, sys.modules["pint"])
 
 
 def reduced(obj: Any) -> Any:
@@ -187,7 +185,7 @@ def _define(registry: Any, about: dict[str, Any]) -> None:
 
 def get() -> Any:
     """Every registry that travels, and the application's; None where there is none."""
-    used = _pint().application_registry.get()
+    used = library("pint").application_registry.get()
     application = _mark(used) if isinstance(used, _registry_class()) else ""
     known = {mark: _described(registry) for mark, registry in sorted(_by_mark.items())}
     return (application, known) if known else None
@@ -199,4 +197,4 @@ def put(state: tuple[str, dict[str, dict[str, Any]]]) -> None:
     for mark, about in registries.items():
         registry = _registry_again(mark, about)
         if mark == application:
-            _pint().application_registry.set(registry)
+            library("pint").application_registry.set(registry)

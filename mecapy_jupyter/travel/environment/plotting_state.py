@@ -99,8 +99,7 @@ def _set_plotly(state: dict[str, Any]) -> None:
 
 def _plotly_express() -> dict[str, Any]:
     defaults = library("plotly.express").defaults
-    names: tuple[str, ...] = defaults.__slots__
-    return {name: getattr(defaults, name) for name in names}
+    return {name: getattr(defaults, name) for name in defaults.__slots__}
 
 
 def _set_plotly_express(state: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -27,10 +27,22 @@ def library(name: str) -> Any:
     return cast(Any, sys.modules[name])
 
 
+def functions(module: str, get: str, put: str, fresh: Any = None) -> StateKind:
+    """What one function of a module returns by name, and another takes."""
+    return StateKind(
+        module,
+        lambda: getattr(library(module), get)(),
+        lambda state: getattr(library(module), put)(**state),
+        fresh,
+    )
+
+
 def attributes(
-    module: str, holder: Callable[[], Any], names: Iterable[str], fresh: Any = None
+    module: str, holder: Callable[[], Any], names: tuple[str, ...] | Mapping[str, Any]
 ) -> StateKind:
-    """Plain attributes of an object that a library keeps, for instance `mpmath.mp`."""
+    """Plain attributes of an object that a library keeps, for instance `mpmath.mp`; with the values
+    that they have in a new process, where these are known.
+    """
 
     def get() -> dict[str, Any]:
         return {name: getattr(holder(), name) for name in names}
@@ -39,4 +51,4 @@ def attributes(
         for name, value in state.items():
             setattr(holder(), name, value)
 
-    return StateKind(module, get, put, fresh)
+    return StateKind(module, get, put, None if isinstance(names, tuple) else dict(names))
