@@ -7,16 +7,12 @@ import functools
 import keyword
 import re
 import shlex
-from collections.abc import Callable
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
-from mecapy_jupyter import wire
-from mecapy_jupyter.client import requirements
-from mecapy_jupyter.client.resources import asked
+from mecapy_jupyter.cells import task_options
+from mecapy_jupyter.cells.task_options import AddOption
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.units import byte_count, seconds
 
-T = TypeVar("T")
 _BEFORE_COMMENT = re.compile(r"""(?:'[^']*'|"[^"]*"|(?<=\S)\#|[^'"\#])*""")
 
 
@@ -25,28 +21,6 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise errors.ConfigError(f"{message}. `%%mecapy --help` lists the options.")
-
-
-def _told(read: Callable[[str], T]) -> Callable[[str], T]:
-    """The same reader; argparse shows the reader's message instead of its own."""
-
-    def reader(text: str) -> T:
-        try:
-            return read(text)
-        except ValueError as trouble:
-            raise argparse.ArgumentTypeError(str(trouble)) from None
-
-    return reader
-
-
-def _cpus(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of processors; write 4")
-    return number
 
 
 def words(line: str) -> list[str]:
@@ -67,16 +41,8 @@ def _job_name(text: str) -> str:
     return text
 
 
-def _paths(text: str) -> tuple[str, ...]:
-    """Split at commas only: quotes are parsed already, and file names may contain spaces."""
-    return tuple(path for part in text.split(",") if (path := part.strip()))
-
-
 def _names(text: str) -> tuple[str, ...]:
     return tuple(name for name in re.split(r"[,\s]+", text) if name and name != "none")
-
-
-AddOption = Callable[..., object]
 
 
 class CellOptions(argparse.Namespace):
@@ -126,26 +92,6 @@ def parsed(line: str) -> CellOptions:
     return given
 
 
-def request(
-    options: argparse.Namespace, code: str, cell: wire.Cell, outputs: tuple[str, ...] | None
-) -> wire.TaskRequest:
-    """A task of this code, with what `add_running`, `add_machine` and `add_files` have read."""
-    return wire.TaskRequest(
-        code,
-        name=options.name,
-        outputs=outputs,
-        keep=options.keep,
-        priority=options.priority,
-        timeout=options.timeout,
-        retries=options.retries,
-        escalate=options.escalate,
-        notify=options.notify,
-        resources=asked(options.cpus, options.memory, options.gpu, options.machine),
-        packages=requirements.merged(requirements.in_script(code), options.packages),
-        cell=cell,
-    )
-
-
 @functools.cache  # creating it for each cell took longer than capturing the cell
 def parser() -> argparse.ArgumentParser:
     made = _Parser(
@@ -154,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
         description="Run this cell on a worker.",
     )
-    for add_group in (_variables, add_running, add_machine, add_files, _showing):
+    for add_group in (_variables, task_options.add, _showing):
         add_group(made.add_argument)
     return made
 
@@ -195,92 +141,6 @@ def _variables(add: AddOption) -> None:
         type=_job_name,
         metavar="job",
         help="the variable for the Future of --bg",
-    )
-
-
-def add_running(add: AddOption) -> None:
-    add(
-        "--timeout",
-        type=_told(seconds),
-        default=wire.TIMEOUT_S,
-        metavar="2h",
-        help="stop the cell after this run time (default: 300 s)",
-    )
-    add(
-        "--priority",
-        type=int,
-        choices=range(10),
-        default=wire.PRIORITY,
-        metavar="0-9",
-        help="priority among your own tasks, higher first (default: 5)",
-    )
-    add("--name", default="", help="a name for task lists")
-    add(
-        "--retries",
-        type=int,
-        choices=range(11),
-        default=0,
-        metavar="n",
-        help="how often to run a failing cell again (default: 0)",
-    )
-    add(
-        "--notify",
-        type=_paths,
-        default=(),
-        metavar="mail,https://…",
-        help="report its end: `mail`, the operator's `webhook`, or a URL of yours",
-    )
-
-
-def add_machine(add: AddOption) -> None:
-    add("--cpus", type=_cpus, default=0.0, metavar="n", help="processors that the cell needs")
-    add(
-        "--memory",
-        type=_told(byte_count),
-        default=0,
-        metavar="16GB",
-        help="memory that the cell needs",
-    )
-    add(
-        "--gpu",
-        nargs="?",
-        const=wire.ANY_GPU,
-        default="",
-        metavar="TYPE",
-        help="a GPU, of this type or of any",
-    )
-    add(
-        "--machine",
-        default="",
-        metavar="CLASS",
-        help="run on this class of machines (`%%mecapy machines` lists them)",
-    )
-    add(
-        "--with",
-        dest="packages",
-        type=_told(requirements.split),
-        default=(),
-        metavar="meshio,gmsh==4.13",
-        help="packages that the cell can import besides what the workers have",
-    )
-    more = "out of time, run again with more processors, twice as long, at most twice"
-    add("--escalate", action="store_true", help=more)
-
-
-def add_files(add: AddOption) -> None:
-    add(
-        "--files",
-        type=_paths,
-        default=(),
-        metavar="mesh.msh,data/*.csv",
-        help="files to send, by paths relative to the notebook's folder",
-    )
-    add(
-        "--keep",
-        type=_paths,
-        default=(),
-        metavar="out/*.vtk",
-        help="files of the cell to bring home",
     )
 
 

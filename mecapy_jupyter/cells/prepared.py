@@ -18,11 +18,11 @@ from mecapy_jupyter.capture import diagnose, names, notebook_code
 from mecapy_jupyter.cells import (
     history,
     kernel_magics,
-    magic_options,
     notebook_folder,
     preflight,
     process_bound,
     submitter,
+    task_options,
 )
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.input_patterns import picked
@@ -90,7 +90,7 @@ class Prepared:
         self.named = frozenset[str]()
         self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
         cell = wire.Cell(self.source.number, header, self.source.filename)
-        self.request = magic_options.request(options, body, cell, options.outputs)
+        self.request = task_options.request(options, body, cell, options.outputs)
 
     def _analyse(self, python: str) -> names.Names:
         namespace = self.shell.user_ns

@@ -12,7 +12,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.cells import magic_options, notebook_folder
+from mecapy_jupyter.cells import notebook_folder, task_options
 from mecapy_jupyter.client import config, gateway_api, submission, task_logs, unopened
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     code = _read(options.script)
     name = options.name or ("" if options.script == "-" else Path(options.script).name)
     cell = wire.Cell(filename=_file_name(options.script))
-    request = replace(magic_options.request(options, code, cell, ()), name=name)
+    request = replace(task_options.request(options, code, cell, ()), name=name)
     there = gateway_api.packages(pool.gateway, version.minor())
     folder = notebook_folder.along(
         options.files, code, there, options.folder, pool.gateway.secret_in

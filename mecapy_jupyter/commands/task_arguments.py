@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mecapy_jupyter.cells import magic_options
+from mecapy_jupyter.cells import task_options
 from mecapy_jupyter.commands.arguments import AddCommand, add_json, later
 
 _ID = "its id, the beginning of it, or `last` (the default)"
@@ -33,9 +33,7 @@ def add_commands(add: AddCommand) -> None:
     text = "run a script on a worker, with the files of this folder; its arguments follow after --"
     run = add("run", later("own_tasks.run"), text)
     run.add_argument("script", metavar="SCRIPT", help="its path; -: the standard input")
-    magic_options.add_running(run.add_argument)
-    magic_options.add_machine(run.add_argument)
-    magic_options.add_files(run.add_argument)
+    task_options.add(run.add_argument)
     run.add_argument(
         "--no-folder", dest="folder", action="store_false", help="send only what --files names"
     )
