@@ -250,6 +250,13 @@ def remarks(home: Home, task_id: str) -> list[str]:
             f"{units.listed(home.replaced)} could not be changed in place and {are}; "
             "other references keep the old one"
         )
+    if links := home.folder.links:
+        path, target = links[0]
+        lines.append(
+            f"the cell also made the link{'s' * (len(links) > 1)} "
+            f"{units.listed([path for path, _ in links])}, which did not come home; "
+            f"`os.symlink({target!r}, {path!r})` makes it here"
+        )
     if stays := home.folder.stays:
         here = next((name for name, (_, is_kept) in stays.items() if is_kept), "")
         ways = [f"`%mecapy get {task_id[:8]} {here}` brings it here"] if here else []

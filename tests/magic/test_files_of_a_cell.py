@@ -53,7 +53,8 @@ Path("out").mkdir()
 Path("out/log.txt").write_text("small")
 Path("big.bin").write_bytes(bytes(2_000_000))
 Path("kept.txt").write_text("kept")
-Path(".cache").write_text("hidden")
+Path(".cache").mkdir()
+Path(".cache/a").write_text("hidden")
 x = 5
 """)
     assert ran.ok, ran.text

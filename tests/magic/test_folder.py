@@ -143,11 +143,15 @@ import os
 for name in ("tool.py", "made.ipynb", ".hidden", "plain.txt"):
     with open(name, "w") as out: out.write("made")
 os.remove("gone.txt")
+if not os.path.lexists("latest"): os.symlink("plain.txt", "latest")
 """
     ran = kernel.run(f"%%mecapy\n{cell}")
     assert ran.ok, ran.text
     assert sorted(path.name for path in project.iterdir()) == ["gone.txt", "plain.txt"]
-    assert "tool.py" in ran.stderr and "did not come home" in ran.stderr
+    assert "tool.py" in ran.stderr and ".hidden" in ran.stderr, ran.stderr
+    assert "the link latest, which did not come home; `os.symlink('plain.txt', 'latest')`" in (
+        ran.stderr
+    )
     assert "the cell deleted gone.txt, which stays here; `--keep gone.txt`" in ran.stderr
     ran = kernel.run(f"%%mecapy --keep tool.py,made.ipynb,.hidden,gone.txt\n{cell}")
     assert ran.ok, ran.text

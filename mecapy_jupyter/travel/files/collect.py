@@ -37,6 +37,7 @@ class Mark(NamedTuple):
 class Listing:
     files: dict[str, Mark] = field(default_factory=dict[str, Mark])
     folders: list[str] = field(default_factory=list[str])
+    links: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ class Collected:
     """What comes home. `files`: contents of written files; `programs`: which of them may be
     executed; `folders`: new ones; `stays`: path → (size, whether it can be fetched later);
     `deleted`: of the files that were sent; `ended_in`: the final folder, relative to the first;
-    `looked`: folders that it listed and files that it failed to open.
+    `looked`: folders that it listed and files that it failed to open; `links`: new ones, with their
+    targets.
     """
 
     files: Files = field(default_factory=dict[str, Any])
@@ -54,10 +56,11 @@ class Collected:
     deleted: tuple[str, ...] = ()
     ended_in: str = "."
     looked: tuple[str, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
 
 
 def listing(folder: str) -> Listing:
-    """The files of a folder, without hidden files and caches."""
+    """The files of a folder, without hidden folders and caches."""
     found, todo = Listing(), deque([""])
     while todo:
         below = todo.popleft()
@@ -68,13 +71,12 @@ def listing(folder: str) -> Listing:
 
 
 def _list(entry: os.DirEntry[str], path: str, found: Listing, todo: deque[str]) -> None:
-    if entry.name.startswith("."):
-        return
-    if entry.is_dir():
-        if not entry.name.startswith("__pycache__"):
+    if entry.is_symlink():
+        found.links.append(path)
+    elif entry.is_dir():
+        if not entry.name.startswith((".", "__pycache__")):
             found.folders.append(path)
-            if not entry.is_symlink():
-                todo.append(f"{path}/")
+            todo.append(f"{path}/")
     elif len(found.files) < _MOST_LISTED:
         with contextlib.suppress(OSError):
             about = entry.stat(follow_symlinks=False)
@@ -109,9 +111,15 @@ def collect(
             _deleted(folder, index, now),
             _ended_in(folder, index),
             tuple(_below(path, folder) for path in looked),
+            _new_links(folder, before, now),
         ),
         small,
     )
+
+
+def _new_links(folder: str, before: Listing, now: Listing) -> tuple[tuple[str, str], ...]:
+    new = set(now.links).difference(before.links)
+    return tuple((path, os.readlink(f"{folder}/{path}")) for path in sorted(new))  # noqa: PTH115
 
 
 def gather(patterns: Iterable[str], folder: Path) -> Files:
