@@ -20,7 +20,12 @@ from mecapy_jupyter.shared.units import size as written
 from mecapy_jupyter.travel.changes import setters
 from mecapy_jupyter.travel.changes.applied import Applied, applied
 from mecapy_jupyter.travel.changes.watch import Changes
-from mecapy_jupyter.travel.environment import figure_formats, open_figures, process_state
+from mecapy_jupyter.travel.environment import (
+    figure_formats,
+    open_figures,
+    process_state,
+    repeated_import,
+)
 from mecapy_jupyter.travel.environment.open_figures import OpenFigures
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.pickling import partial_result, payload, tracebacks
@@ -108,11 +113,14 @@ def _opened(
     memo: Mapping[int, object],
     apply: Callable[[Iterable[Changes]], None],
 ) -> dict[str, Any]:
-    """The result's dict, without the parts that cannot be opened here. In-place changes are applied
-    before the rest is opened, because a new dict needs the hashes of its keys.
+    """The result's dict, without the parts that cannot be opened here. The modules of the user that
+    the cell imported are imported first, because a change may be in what their import changes.
+    In-place changes are applied before the rest is opened, because a new dict needs the hashes of
+    its keys.
     """
+    steps = repeated_import.imported, apply
     try:
-        return payload.unpack_result(stream, buffers(), namespace, memo, apply)
+        return payload.unpack_result(stream, buffers(), namespace, memo, steps)
     except errors.MecapyError:
         raise
     except Exception as error:

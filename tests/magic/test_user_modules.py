@@ -224,3 +224,39 @@ def test_a_path_that_a_module_makes_of_its_own_place(kernel: Kernel, folder: Pat
     ran = kernel.run("%%mecapy\nprint(place_of.read(), place_of.LIMIT)")
     assert ran.ok and ran.stdout == "beside 4\n", ran
     assert kernel.value("place_of.HERE == place_of.Path.cwd()") == "True"
+
+
+EFFECTS = """
+import logging, random, sys, warnings
+print('loading'); print('loading', file=sys.stderr); warnings.warn('loading')
+random.seed(1)
+log = logging.getLogger('effects'); log.addHandler(logging.StreamHandler(sys.stdout))
+log.setLevel(logging.INFO); log.info('loading')
+"""
+
+
+def test_an_import_has_its_effects_once(kernel: Kernel, project: Path) -> None:
+    """Of a module that is loaded here, of one that the cell loads, of one that a function loads;
+    and a reload by the cell has them again.
+    """
+    (project / "effects.py").write_text(EFFECTS)
+    (project / "reg.py").write_text("items = []")
+    (project / "plug.py").write_text("import reg\nprint('plug')\nreg.items.append('plug')")
+    (project / "lazy.py").write_text("print('lazy')\nX = 3")
+    run(
+        kernel,
+        "import effects, random\nrandom.random()\ndef use():\n    import lazy\n    return lazy.X",
+        "state = random.getstate()\nhere = random.random()\nrandom.setstate(state)",
+    )
+    ran = kernel.run(
+        "%%mecapy\nimport effects, plug, reg, random\nprint(random.random() == here, use())\n"
+        "effects.log.info('told')"
+    )
+    assert ran.stdout == "plug\nlazy\nTrue 3\ntold\n" and "loading" not in ran.stderr, ran
+    assert kernel.run("import plug\nprint(reg.items, use())").stdout == "['plug'] 3\n"
+    ran = kernel.run(
+        "%%mecapy\nimport importlib\nimport plug\nprint(reg.items)\nimportlib.reload(plug)"
+    )
+    assert ran.stdout == "['plug']\nplug\n", ran
+    assert kernel.value("reg.items") == "['plug', 'plug']"
+    kernel.run("effects.log.handlers.clear()")

@@ -8,6 +8,7 @@ import pickle
 import sys
 import traceback
 import types
+from typing import Any
 
 import numpy  # noqa: F401 so that no request waits for them
 import pandas  # noqa: F401
@@ -32,18 +33,24 @@ def carried(code: str, stream: bytes, buffers: list[bytearray]) -> tuple[bytes, 
         for k, v in main.__dict__.items()
         if not k.startswith("__") and (k not in before or v is not before[k])
     }
-    home = {
+    home: dict[str, Any] = {
         "bound": bound,
         "deleted": [k for k in before if k not in main.__dict__],
         "ambient": {"own modules": module_importer.changed()},
         "left": module_importer.served.left,
+        "imported": module_importer.imported_anew(),
         "files": {},
         "changed": watch.changed(),
     }
     whole = [array for one in home["changed"] if one.kind == "array" for array in one.parts]
     arrays = [*watch.arrays(), *bound.values()]
     packed, _ = payload.pack_result(
-        home, main.__dict__, watch.known(), arrays, whole, [home["changed"]]
+        home,
+        main.__dict__,
+        watch.known(),
+        arrays,
+        whole,
+        [home["imported"], home["changed"]],
     )
     return packed.stream, [bytes(b) for b in packed.buffers], packed.size_bytes
 

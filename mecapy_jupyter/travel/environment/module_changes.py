@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
-import io
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -17,9 +14,6 @@ from mecapy_jupyter.travel.environment.module_state import States
 def apply(changes: Mapping[str, Moved]) -> None:
     """Apply a cell's changes to the modules of the same names."""
     for name, (moved, gone) in changes.items():
-        if name not in sys.modules:  # a function of the cell has imported it
-            with contextlib.suppress(Exception), contextlib.redirect_stdout(io.StringIO()):
-                importlib.import_module(name)
         if (module := sys.modules.get(name)) is not None:
             module_paths.restore(module, moved)
             module_paths.delete(module, gone)

@@ -15,7 +15,8 @@ import linecache
 import pickle
 import sys
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, cast
@@ -33,7 +34,7 @@ _SEEN_BYTES = 64 << 20
 @dataclass(frozen=True, slots=True)
 class ModuleSource:
     """One module as text. `filename`: its file in the notebook's machine, for tracebacks. `beside`:
-    its path from the notebook's folder, or empty if it is elsewhere.
+    its path from the notebook's folder, or empty if it is elsewhere. `is_loaded`: in the notebook.
     """
 
     name: str
@@ -41,6 +42,7 @@ class ModuleSource:
     source: str
     filename: str
     beside: str = ""
+    is_loaded: bool = False
 
 
 class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
@@ -65,6 +67,9 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """What the cell may have changed and does not go home, with the reason."""
         self.folder = ""
         """The folder where the cell starts; empty: the current one."""
+        self.held: set[str] = set()
+        """What the notebook has loaded, and this process has not imported yet."""
+        self.without_effects: Callable[[], AbstractContextManager[None]] = nullcontext
         self._importing = 0
         self._imported: list[types.ModuleType] = []
 
@@ -107,12 +112,19 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """Run its source. Not before a cell needs it, because an import may take seconds."""
         self._importing += 1
         try:
-            super().exec_module(module)
+            with self._around(module.__name__):
+                super().exec_module(module)
         finally:
             self._importing -= 1
         self._imported.append(module)
         if not self._importing:
             self._restore_all()
+
+    def _around(self, name: str) -> AbstractContextManager[None]:
+        """A reload by the cell has its effects."""
+        again = name in self.held
+        self.held.discard(name)
+        return self.without_effects() if again else nullcontext()
 
     def _restore_all(self) -> None:
         """Only now, because opening the state may need any module of the package whose `__init__`
@@ -242,14 +254,26 @@ def changed() -> dict[str, Moved] | None:
     return found or None
 
 
+def imported_anew() -> list[str]:
+    """What is imported here and not loaded in the notebook, in this order."""
+    return [
+        name
+        for name, module in list(sys.modules.items())
+        if name in served.sources and is_served(module) and not served.sources[name].is_loaded
+    ]
+
+
 def install(
-    sources: Iterable[ModuleSource], made: Mapping[str, Mapping[str, bytes]] | None = None
+    sources: Iterable[ModuleSource],
+    made: Mapping[str, Mapping[str, bytes]] | None = None,
+    without_effects: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Make these modules importable in this process, instead of others of the same names;
     tracebacks show their lines. `made`: the state of those created at run time (name → path →
-    pickle), set after the first import.
+    pickle), set after the first import. `without_effects`: surrounds the import of what the
+    notebook has loaded.
     """
-    served.states = None
+    served.states, served.without_effects = None, without_effects
     add(sources, made or {})
 
 
@@ -258,6 +282,8 @@ def add(sources: Iterable[ModuleSource], made: Mapping[str, Mapping[str, bytes]]
     served.made.update(made)
     for module in sources:
         served.sources[module.name] = module
+        if module.is_loaded:
+            served.held.add(module.name)
         loaded = sys.modules.get(module.name)
         if loaded is not None and not is_served(loaded):
             del sys.modules[module.name]

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import ast
+import dis
 import threading
+import types
 from collections.abc import Iterator
 from functools import lru_cache
 
+from mecapy_jupyter.travel.environment import executed_source
+
+_IMPORT = dis.opmap["IMPORT_NAME"]
 _parsing = threading.Lock()
 """CPython 3.11 counts the depth of all threads' parsing together (python/cpython#106905): two at
 once may fail with a SystemError.
@@ -34,6 +39,22 @@ def read(source: str, name: str, is_package: bool) -> tuple[Imports, tuple[str, 
     imports = ((found, optional) for node, optional in nodes for found in _imported(node, package))
     bound = (name for node in tree.body for name in _binds(node))
     return tuple(dict.fromkeys(imports)), tuple(dict.fromkeys(bound))
+
+
+@lru_cache(maxsize=1024)
+def imported_by(code: types.CodeType) -> tuple[str, ...]:
+    """Absolute names that a function may import, possible submodules included."""
+    found, module = list[str](), ""
+    for part in executed_source.codes(code):
+        if _IMPORT not in part.co_code[::2]:
+            continue
+        # `dis` uses the repr of each constant, and an integer of 5,000 digits has none
+        for step in dis.get_instructions(part.replace(co_consts=(None,) * len(part.co_consts))):
+            if step.opcode == _IMPORT:
+                found.append(module := str(step.argval))
+            elif step.opname == "IMPORT_FROM":
+                found.append(f"{module}.{step.argval}")
+    return tuple(dict.fromkeys(found))
 
 
 def _nodes(tree: ast.Module, inside: bool) -> Iterator[tuple[ast.AST, bool]]:

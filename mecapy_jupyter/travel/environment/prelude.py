@@ -4,6 +4,7 @@ which the others cannot be opened.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import sys
@@ -23,6 +24,7 @@ from mecapy_jupyter.travel.environment import (
     module_text,
     patches,
     process_state,
+    repeated_import,
     setup_cells,
     user_modules,
 )
@@ -37,9 +39,10 @@ def make(
     own: user_modules.OwnSources | None = None,
 ) -> dict[str, Any]:
     """Returns plain data: `modules` and `texts` (see `module_sources`), `imports` (submodules to
-    import), `made` (pickles of the state of modules created at run time, opened after their first
-    import), `ambient` (state of the process; a cell that reads and imports nothing gets little of
-    it), `cells` (see `cell_sources`).
+    import), `again` (what the code imports of the user's loaded modules: their import comes before
+    their state, which the import of another may change), `made` (pickles of the state of modules
+    created at run time, opened after their first import), `ambient` (state of the process; a cell
+    that reads and imports nothing gets little of it), `cells` (see `cell_sources`).
 
     `module_names`: the user's own modules that the values need; `words`: identifiers in the code;
     `imports`: modules that the code imports; `cells`: files of the functions in the values; `own`:
@@ -58,6 +61,7 @@ def make(
     return {
         **module_sources.placed(sources),
         "imports": submodules,
+        "again": [name for name in imports if name in loaded],
         "made": {name: module_state.pickled(held, made, cells) for name, held in states.items()},
         "fingerprint": fingerprint.of(used, salt),
         "used": sorted(used),
@@ -98,11 +102,16 @@ def install(prelude: dict[str, Any]) -> None:
     """On the other side: make the user's own modules importable, with their state, and import
     submodules.
     """
-    module_importer.install(module_sources.opened(prelude), prelude["made"])
+    module_importer.install(
+        module_sources.opened(prelude), prelude["made"], repeated_import.without_effects
+    )
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))
     process_state.take(prelude["ambient"])
+    for name in prelude["again"]:
+        with contextlib.suppress(Exception):  # the cell's own import raises it
+            importlib.import_module(name)
     patches.put([patches.Patch(**patch) for patch in prelude.get("patches", ())])
     if "setup" in prelude:
         setup_cells.run(setup_cells.SentSetup(**prelude["setup"]))

@@ -101,6 +101,18 @@ def _set(name: str, kind: StateKind, value: Any) -> None:
         )
 
 
+def ahead(kinds: Iterable[str]) -> dict[str, Any]:
+    """`current(kinds)`, with what a library gets that is loaded later."""
+    return current(kinds) | {name: _waiting[name] for name in kinds if name in _waiting}
+
+
+def put_back(before: Mapping[str, Any], kinds: Iterable[str]) -> None:
+    """Undo what has changed of these kinds since `ahead`."""
+    for name, value in changed(current(kinds), before).items():
+        if KINDS[name].module in sys.modules:
+            _set(name, KINDS[name], value)
+
+
 def functions() -> list[Any]:
     """Functions of the notebook that libraries, Python and the system may call."""
     return [

@@ -184,17 +184,16 @@ def _spec_by_file(module: types.ModuleType) -> importlib.machinery.ModuleSpec | 
 
 def _source(name: str, spec: importlib.machinery.ModuleSpec, optional: bool) -> ModuleSource | None:
     """None for a compiled module whose import is optional."""
+    is_loaded = name in sys.modules
     if spec.loader is None or not spec.has_location:  # a namespace package, or created at run time
         folders = spec.submodule_search_locations
-        return ModuleSource(
-            name, folders is not None, "", str(next(iter(folders or ()), f"<{name}>"))
-        )
+        place = str(next(iter(folders or ()), f"<{name}>"))
+        return ModuleSource(name, folders is not None, "", place, "", is_loaded)
     text = executed_source.of(name, spec)
     if text is not None:
         file = spec.origin or f"<{name}>"
-        return ModuleSource(
-            name, spec.submodule_search_locations is not None, text, file, _beside(file)
-        )
+        is_package = spec.submodule_search_locations is not None
+        return ModuleSource(name, is_package, text, file, _beside(file), is_loaded)
     if optional:
         return None
     raise CannotSend(

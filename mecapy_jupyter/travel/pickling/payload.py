@@ -173,10 +173,10 @@ def unpack_result(
     buffers: Iterable[Any],
     namespace: dict[str, Any],
     originals: Mapping[int, object],
-    on_first: Callable[[Any], object] = lambda _: None,
+    on_first: Iterable[Callable[[Any], object]] = (),
 ) -> Any:
-    """Open the output of `pack_result`; numbers become the `originals`. `on_first` gets each part
-    before the rest.
+    """Open the output of `pack_result`; numbers become the `originals`. `on_first`: called with the
+    parts before the rest, each with its own.
     """
     file = stream_format.begin(stream)
     unpickler = Unpickler(file, buffers=buffers)
@@ -193,20 +193,20 @@ def salvage_result(
     """Open the output of `pack_result` for a dict as far as possible; see `partial_result`."""
     file = stream_format.begin(stream)
     careful, why = partial_result.loader(file, buffers, originals)
-    return _last(careful.load, file, namespace, lambda _: None), why
+    return _last(careful.load, file, namespace, ()), why
 
 
 def _last(
     load: Callable[[], Any],
     file: io.BytesIO,
     namespace: dict[str, Any],
-    on_first: Callable[[Any], object],
+    on_first: Iterable[Callable[[Any], object]],
 ) -> Any:
-    end, loaded = file.getbuffer().nbytes, list[Any]()
+    end, loaded, steps = file.getbuffer().nbytes, list[Any](), iter(on_first)
     with opening(namespace):
         while file.tell() < end:
             if loaded:
-                on_first(loaded.pop())
+                next(steps, list)(loaded.pop())
             loaded.append(load())
     return loaded[0]
 

@@ -20,13 +20,10 @@ import cloudpickle
 
 from mecapy_jupyter.travel.environment import (
     module_state,
-    module_text,
     originals,
     pint_state,
     state_pickler,
-    user_modules,
 )
-from mecapy_jupyter.travel.environment.executed_source import codes
 from mecapy_jupyter.travel.pickling import (
     array_views,
     by_name_reducers,
@@ -223,13 +220,7 @@ class Pickler(cloudpickle.Pickler):
         reduced = super()._dynamic_function_reduce(func)  # pyright: ignore
         self.files.add(func.__code__.co_filename)
         self.hints.update(hinted_names.texts(func))
-        names = {name for code in codes(func.__code__) for name in code.co_names}
-        if not module_text.IMPORTERS.isdisjoint(names):
-            names.update(user_modules.loaded())
-        for name in names:
-            loaded = sys.modules.get(name)  # the function may import it
-            if loaded is not None and user_modules.is_own(loaded):
-                self._is_own(name)
+        self._seen_modules.may_be_imported_by(func.__code__)
         if of_module:
             reduced[2][1]["__globals__"] = {}
         elif func.__globals__ is not self._namespace:

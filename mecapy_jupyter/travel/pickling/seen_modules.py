@@ -8,7 +8,7 @@ import types
 from collections.abc import Callable
 from contextlib import suppress
 
-from mecapy_jupyter.travel.environment import user_modules
+from mecapy_jupyter.travel.environment import executed_source, module_text, user_modules
 
 
 class SeenModules:
@@ -25,6 +25,17 @@ class SeenModules:
             if own:
                 self._on_own(module)
         return self._seen[module]
+
+    def may_be_imported_by(self, code: types.CodeType) -> None:
+        """Report what a function may import, also what is not loaded yet."""
+        for name in module_text.imported_by(code):
+            if name not in sys.modules:
+                self._on_own(name)
+        names = {name for part in executed_source.codes(code) for name in part.co_names}
+        if not module_text.IMPORTERS.isdisjoint(names):
+            names.update(user_modules.loaded())
+        for name in names & sys.modules.keys():
+            self.is_own(name)
 
     def others(self) -> frozenset[str]:
         """The other modules that it met."""

@@ -12,6 +12,9 @@ from typing import Any
 
 from mecapy_jupyter.travel.pickling import known_blobs
 
+_FOLDER = tempfile.gettempdir()
+"""A cell may set another, which need not exist."""
+
 
 class Pack:
     """One buffer. First handed out as new to the store, then as known."""
@@ -20,7 +23,7 @@ class Pack:
         self.size_bytes = len(content)
         self.digest = known_blobs.hashed(content) if content else ""
         self._view: Any = None
-        self._fd, name = tempfile.mkstemp(prefix="mecapy-")
+        self._fd, name = tempfile.mkstemp(prefix="mecapy-", dir=_FOLDER)
         os.unlink(name)  # noqa: PTH108
         self._close = weakref.finalize(self, os.close, self._fd)
         with open(self._fd, "wb", closefd=False) as file:

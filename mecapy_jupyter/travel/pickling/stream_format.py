@@ -12,7 +12,7 @@ import io
 from mecapy_jupyter.shared.errors import CannotReceive
 
 _NAME = b"mecapy:"
-HEAD = _NAME + b"9\n"
+HEAD = _NAME + b"10\n"
 """The first format had no head and began like a pickle."""
 
 

@@ -112,7 +112,7 @@ def _pack_what_can(
 def _packed(home: dict[str, Any], sent: _SentInputs) -> tuple[payload.Packed, frozenset[int]]:
     arrays = [*home["bound"].values(), home.get("value")]
     whole = [array for one in home["changed"] if one.kind == "array" for array in one.parts]
-    return sent.packed(home, arrays, whole, first=[home["changed"]])
+    return sent.packed(home, arrays, whole, first=[home["imported"], home["changed"]])
 
 
 def _leave_behind(home: dict[str, Any], sent: _SentInputs) -> None:

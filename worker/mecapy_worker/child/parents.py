@@ -120,7 +120,7 @@ def _of_pickles(
         done.append(True)
         applied(changes, memo, ())
 
-    home: dict[str, Any] = payload.unpack_result(stream, buffers, namespace, memo, apply)
+    home: dict[str, Any] = payload.unpack_result(stream, buffers, namespace, memo, (list, apply))
     if not done:
         apply(home["changed"])
     bound: dict[str, object] = home["bound"]

@@ -133,9 +133,10 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
         "bound": bound,
         "deleted": _deleted(shell.user_ns) if patterns is None else [],
         "left": {},
+        # A function call has no next cell: nobody would take the state.
+        "imported": module_importer.imported_anew() if task.cell else [],
     }
     home["folder"], small = files.collect(_started_in[0], _found[0], task.keep, _found_index[0])
-    # A function call has no next cell: nobody would take the state.
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
     home["left"] |= module_importer.served.left
     figures = open_figures.current() if task.cell and patterns is None else None
