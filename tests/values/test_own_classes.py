@@ -172,3 +172,37 @@ def test_read_only_it_stays_untouched() -> None:
     notebook.ns["mesh"].cache = cache = object()
     assert notebook.remote("total = mesh.nodes.sum()", "mesh", "solver") == ["total"]
     assert notebook.ns["mesh"].cache is cache
+
+
+LEAVES_OUT = """
+class Arguments:
+    def __init__(self, a): self.a, self.n, self.log = a, 0, []
+    def __reduce__(self): return type(self), (self.a,)
+class Slotted:
+    __slots__ = 'a', 'n', 'log'
+    def __init__(self, a): self.a, self.n, self.log = a, 0, []
+    def __reduce_ex__(self, protocol): return type(self), (self.a,)
+class Failure(Exception):
+    def __init__(self, a): super().__init__(f'no {a}'); self.a, self.n, self.log = a, 0, []
+    def __reduce__(self): return type(self), (self.a,)
+class Cached:
+    def __init__(self, a): self.a, self.n, self.log = a, 0, []
+    def __getstate__(self): return {'a': self.a}
+class Restored(Cached):
+    def __setstate__(self, state): self.a, self.n, self.log = state['a'], -1, None
+"""
+
+
+@pytest.mark.parametrize("kind", ["Arguments", "Slotted", "Failure", "Cached", "Restored"])
+def test_data_that_its_own_pickle_leaves_out(kind: str) -> None:
+    """A counter and a list are there as they are here, and come home changed; a new object has its
+    own.
+    """
+    notebook = Notebook()
+    notebook.local(f"{LEAVES_OUT}\no = {kind}(1); o.n = 3; o.log.append('x'); log, was = o.log, o")
+    notebook.remote(
+        f"seen = o.n, [*o.log]; o.n += 1; o.log.append('y'); new = {kind}(2); new.n = 7", "o", kind
+    )
+    o, new, log = (notebook.ns[name] for name in ("o", "new", "log"))
+    assert notebook.ns["seen"] == (3, ["x"]) and o is notebook.ns["was"] and o.log is log
+    assert (o.n, log, new.a, new.n, new.log) == (4, ["x", "y"], 2, 7, [])

@@ -7,12 +7,12 @@ from __future__ import annotations
 import types
 from typing import Any, cast
 
-from mecapy_jupyter.travel.pickling import tracebacks
+from mecapy_jupyter.travel.pickling import left_out, tracebacks
 
 
 def reduced(error: BaseException) -> Any:
     """How to pickle an exception; None if pickle can."""
-    taken: Any = _made(error)
+    taken: Any = _made(error) or left_out.reduced(error)
     links = error.__cause__, error.__context__, error.__suppress_context__
     if links == (None, None, False) and error.__traceback__ is None:
         return taken

@@ -127,14 +127,14 @@ def set_attributes(obj: Any, state: Any) -> None:
     for part in cast("tuple[Any, ...]", state) if isinstance(state, tuple) else (state,):
         named: dict[str, Any] = part or {}
         for name, value in named.items():
-            if cls.__dictoffset__ and name not in _slotted(cls):
+            if cls.__dictoffset__ and name not in slotted(cls):
                 object.__getattribute__(obj, "__dict__")[name] = value
             else:
                 object.__setattr__(obj, name, value)
 
 
 @functools.lru_cache(maxsize=4096)
-def _slotted(cls: Any) -> frozenset[str]:
+def slotted(cls: Any) -> frozenset[str]:
     return frozenset(cast(Any, copyreg)._slotnames(cls))
 
 

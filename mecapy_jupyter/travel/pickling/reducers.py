@@ -28,6 +28,7 @@ from mecapy_jupyter.travel.pickling import (
     by_name_reducers,
     exception_reducers,
     incomplete_pickles,
+    left_out,
     object_reducers,
     pandas_reducers,
     plot_reducers,
@@ -102,6 +103,7 @@ def reduced(obj: Any) -> Any:
         or by_name_reducers.reduced(obj)
         or array_subclasses.reduced(obj)
         or object_reducers.reduced(obj)
+        or left_out.reduced(obj)
     )
 
 
