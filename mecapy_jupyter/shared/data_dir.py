@@ -49,6 +49,15 @@ def data_dir(data: Path | str | None = None) -> DataDir:
     return DataDir(Path(os.path.abspath(folder)))  # noqa: PTH100
 
 
+def log_tail(log: Path) -> str:
+    """A sentence with the last lines of a program's log."""
+    try:
+        lines = log.read_text(errors="replace").strip().splitlines()
+    except OSError:
+        lines = []
+    return f"Its log {log} ends with:\n" + ("\n".join(lines[-12:])[-1500:] or "(nothing)")
+
+
 def recorded_state(stack: DataDir) -> StackState | None:
     """What the last supervisor wrote, whether it still lives or not."""
     try:

@@ -19,7 +19,13 @@ from pathlib import Path
 import urllib3
 
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.shared.data_dir import DataDir, data_dir, recorded_state, running_state
+from mecapy_jupyter.shared.data_dir import (
+    DataDir,
+    data_dir,
+    log_tail,
+    recorded_state,
+    running_state,
+)
 from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.shared.own_requests import unlogged
 from mecapy_jupyter.shared.processes import is_alive, mecapy_command
@@ -234,15 +240,7 @@ def _sweep(stack: DataDir) -> bool:
 
 
 def _tail(stack: DataDir) -> str:
-    log = stack.logs / "up.log"
-    try:
-        text = log.read_text(errors="replace").strip()
-    except OSError:
-        text = ""
-    return (
-        f"Its log {log} ends with:\n{text[-1500:] or '(nothing)'}\nTry "
-        f"`mecapy up` in a terminal to watch it start."
-    )
+    return f"{log_tail(stack.logs / 'up.log')}\nTry `mecapy up` in a terminal to watch it start."
 
 
 @contextmanager

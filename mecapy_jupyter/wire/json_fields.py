@@ -69,14 +69,7 @@ def mapping(data: JsonObject, key: str) -> JsonObject:
     return as_object(data.get(key))
 
 
-def _items(data: JsonObject, key: str) -> list[Json]:
-    value = data.get(key)
-    return value if isinstance(value, list) else []
-
-
 def objects(data: JsonObject, key: str) -> list[JsonObject]:
-    return [cast("JsonObject", item) for item in _items(data, key) if isinstance(item, dict)]
-
-
-def texts(data: JsonObject, key: str) -> tuple[str, ...]:
-    return tuple(item for item in _items(data, key) if isinstance(item, str))
+    value = data.get(key)
+    items = value if isinstance(value, list) else []
+    return [item for item in items if isinstance(item, dict)]

@@ -70,15 +70,18 @@ SENTENCES: dict[str, tuple[wire.ErrorInfo, type[errors.MecapyError], str]] = {
         "ValueError.*; run the cell again",
     ),
     "packages": (
-        failure_messages.packages(
+        failure_messages.info(
+            "packages",
             "The cell adds meshio, but this deployment does not install packages for tasks; "
-            "ask its operators to install it on the workers."
+            "ask its operators to install it on the workers.",
         ),
         errors.PackagesFailed,
         "meshio.*; ask its operators",
     ),
     "storage": (
-        failure_messages.storage("The result could not be stored (disk); run the cell again."),
+        failure_messages.info(
+            "storage", "The result could not be stored (disk); run the cell again."
+        ),
         errors.StorageFailed,
         "; run the cell again",
     ),

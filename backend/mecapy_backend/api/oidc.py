@@ -114,7 +114,7 @@ class Issuer:
 
 
 def _is_access_token(header: JsonObject, claims: JsonObject) -> bool:
-    """By its type if it has one.
+    """Whether it is an access token: its type says so, if it has one.
 
     Entra ID, Auth0's own profile and Okta send none: there an access token either is not for the
     client that it was issued to, as an ID token always is (OpenID Connect Core, 2), or it names

@@ -111,6 +111,10 @@ def no_such_blob() -> Problem:
     )
 
 
+def misunderstood(detail: str) -> Problem:
+    return Problem(422, "not-understood", detail)
+
+
 def not_understood(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """A Problem from pydantic's list, with the first three wrong places."""
     problems = [
@@ -119,11 +123,7 @@ def not_understood(errors: Sequence[Mapping[str, Any]]) -> Problem:
         for error in errors[:3]
     ]
     rest = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
-    return Problem(
-        422,
-        "not-understood",
-        "; ".join(problems) + rest + ". See /docs for what this address takes.",
-    )
+    return misunderstood("; ".join(problems) + rest + ". See /docs for what this address takes.")
 
 
 def unavailable(what: str) -> Problem:
@@ -168,7 +168,7 @@ async def _invalid(_: Request, error: Exception) -> Response:
 
 
 async def _bad_name(_: Request, error: Exception) -> Response:
-    return Problem(422, "not-understood", str(error)).response()
+    return misunderstood(str(error)).response()
 
 
 async def _http(request: Request, error: Exception) -> Response:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from mecapy_backend.api.limits.allowance import queue_full
-from mecapy_backend.api.problems import Problem, no_such_task, no_such_workflow
+from mecapy_backend.api.problems import Problem, misunderstood, no_such_task, no_such_workflow
 from mecapy_backend.store import tasks
 
 
@@ -29,7 +29,7 @@ def as_problems(workflow_id: str = "") -> Generator[None]:
             f"needs: their results are pickles of Python {' and '.join(others.pythons)}, which do "
             f"not open each other's; submit all of them from one version"
         )
-        raise Problem(422, "not-understood", detail) from None
+        raise misunderstood(detail) from None
     except tasks.BlobsNotStored as missing:
         detail = (
             "blobs named here are not stored (any more); ask POST /blobs/missing, upload "
@@ -38,4 +38,4 @@ def as_problems(workflow_id: str = "") -> Generator[None]:
         raise Problem(409, "blobs-missing", detail, missing=missing.digests) from None
     except ValueError:
         detail = "inputs hold a number that JSON cannot carry (NaN, infinite, thousands of digits)"
-        raise Problem(422, "not-understood", detail) from None
+        raise misunderstood(detail) from None

@@ -13,7 +13,7 @@ from fastapi import Request
 from pydantic import BaseModel, ValidationError
 
 from mecapy_backend.api.openapi import OpenApiExtra
-from mecapy_backend.api.problems import Problem, not_understood
+from mecapy_backend.api.problems import Problem, misunderstood, not_understood
 from mecapy_jupyter.wire import Json, JsonObject
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -42,10 +42,8 @@ class BodyReader:
             ) from None
         # The plain search is a hundred times faster, and most bodies have no such escape.
         if b"\\u0000" in raw and _holds_nul(body.model_dump()):
-            raise Problem(
-                422,
-                "not-understood",
-                "the body contains a NUL character (\\u0000), which cannot be stored; leave it out",
+            raise misunderstood(
+                "the body contains a NUL character (\\u0000), which cannot be stored; leave it out"
             )
         return body
 

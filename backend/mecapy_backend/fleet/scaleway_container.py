@@ -9,36 +9,26 @@ scaler deletes the container because it is silent.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from functools import cached_property
 
 import structlog
 
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.provider import Tag
-from mecapy_backend.fleet.scaleway_sdk import ANSWER_S, ScalewayRefused, asked, client, container
+from mecapy_backend.fleet.scaleway_sdk import ScalewayRefused, asked, container
 from mecapy_backend.fleet.scaleway_serverless import ServerlessProvider, delete, worker_arguments
 
 log = structlog.get_logger()
 _PORT = 8080  # the platform keeps 9090 and some others to itself
 _WORKER_BYTES, _DISK_BYTES, _MB = 1 << 30, 10_000_000_000, 10**6
 _PROBE_S, _PROBE_ANSWER_S, _ALIVE_FAILURES = 10, 5, 6
-_READY_WITHIN_S, _LOOK_S = 120.0, 1.0
+_READY_WITHIN_S = 120.0
 
 
 class ScalewayContainerProvider(ServerlessProvider[container.Container]):
-    def __init__(
-        self,
-        regions: tuple[str, ...],
-        url: str,
-        settings: Mapping[str, str],
-        *,
-        answer_s: float = ANSWER_S,
-        look_s: float = _LOOK_S,
-        ready_within_s: float = _READY_WITHIN_S,
-    ) -> None:
-        super().__init__(regions, url, settings, look_s)
-        self._api = container.ContainerV1API(client(answer_s))
-        self._ready_within_s = ready_within_s
+    @cached_property
+    def _api(self) -> container.ContainerV1API:
+        return container.ContainerV1API(self._client)
 
     def _tagged(self, region: str) -> list[tuple[Tag, container.Container]]:
         """The containers with a tag, without those that are being deleted."""
@@ -51,7 +41,7 @@ class ScalewayContainerProvider(ServerlessProvider[container.Container]):
     def _namespace(self, region: str, name: str) -> str:
         """Its id, once it takes containers."""
         where = f"the namespace {name} in {region}"
-        until = time.monotonic() + self._ready_within_s
+        until = time.monotonic() + _READY_WITHIN_S
         found = self._named(where, region, name) or asked(
             where,
             lambda: self._api.create_namespace(region=region, name=name, description="MecaPy"),

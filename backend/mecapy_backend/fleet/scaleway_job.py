@@ -6,31 +6,23 @@ as its name, and goes with it.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from functools import cached_property
 
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.provider import Tag
-from mecapy_backend.fleet.scaleway_sdk import ANSWER_S, ScalewayRefused, asked, client, jobs
+from mecapy_backend.fleet.scaleway_sdk import ScalewayRefused, asked, jobs
 from mecapy_backend.fleet.scaleway_serverless import ServerlessProvider, delete, worker_arguments
 
 _WORKER_MIB, _DISK_MIB = 1024, 10_000
 _SPARE_S, _LONGEST_S = 1800, 24 * 3600
 _ENDED = ("succeeded", "failed", "interrupted")
-_ENDS_WITHIN_S, _LOOK_S = 60.0, 1.0
+_ENDS_WITHIN_S = 60.0
 
 
 class ScalewayJobProvider(ServerlessProvider[jobs.JobDefinition]):
-    def __init__(
-        self,
-        regions: tuple[str, ...],
-        url: str,
-        settings: Mapping[str, str],
-        *,
-        answer_s: float = ANSWER_S,
-        look_s: float = _LOOK_S,
-    ) -> None:
-        super().__init__(regions, url, settings, look_s)
-        self._jobs = jobs.JobsV1Alpha2API(client(answer_s))
+    @cached_property
+    def _jobs(self) -> jobs.JobsV1Alpha2API:
+        return jobs.JobsV1Alpha2API(self._client)
 
     def _tagged(self, region: str) -> list[tuple[Tag, jobs.JobDefinition]]:
         found = asked(

@@ -10,7 +10,7 @@ from typing import Generic, Protocol, TypeVar
 
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.provider import ProviderRefused, Tag
-from mecapy_backend.fleet.scaleway_sdk import ScalewayRefused, asked
+from mecapy_backend.fleet.scaleway_sdk import ANSWER_S, ScalewayRefused, asked, client
 
 
 class _HasName(Protocol):
@@ -26,9 +26,16 @@ class ServerlessProvider(ABC, Generic[_T]):
     """
 
     def __init__(
-        self, regions: tuple[str, ...], url: str, settings: Mapping[str, str], look_s: float
+        self,
+        regions: tuple[str, ...],
+        url: str,
+        settings: Mapping[str, str],
+        *,
+        answer_s: float = ANSWER_S,
+        look_s: float = 1.0,
     ) -> None:
         self._regions, self._url, self._settings, self._look_s = regions, url, settings, look_s
+        self._client = client(answer_s)
 
     def start(self, tag: Tag, machine: MachineClass, token: str) -> str:
         """Start it in the first region that takes it."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
 from starlette.responses import Response
 
 from mecapy_backend.api import permissions
-from mecapy_backend.api.problems import not_understood
 from mecapy_backend.api.routes import tokens
 from mecapy_backend.api.schemas.people import NewTokenBody
 from mecapy_backend.page import answers
@@ -33,12 +31,9 @@ async def make_token(visit: Visit) -> Response:
     form = visit.form
     scopes = [scope for scope in permissions.TOKEN_SCOPES if form.get(scope)]
     days = float(form["days"]) if form.get("days", "").isdigit() else None
-    try:
-        wanted = NewTokenBody.model_validate(
-            {"name": form.get("name", ""), "scopes": scopes, "days": days}
-        )
-    except ValidationError as wrong:
-        raise not_understood(wrong.errors()) from None
+    wanted = NewTokenBody.model_validate(
+        {"name": form.get("name", ""), "scopes": scopes, "days": days}
+    )
     made = await tokens.make(visit.services, visit.owner, wanted, by=visit.owner)
     return await shown(visit, made.token)
 

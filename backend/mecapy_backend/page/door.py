@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import parse_qsl, urlsplit
 
+from pydantic import ValidationError
 from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +21,7 @@ from starlette.responses import Response
 from mecapy_backend.api import permissions
 from mecapy_backend.api.audit import audited
 from mecapy_backend.api.permissions import Caller
-from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.problems import Problem, misunderstood, not_understood
 from mecapy_backend.api.request_body import bounded
 from mecapy_backend.api.services import Services, services_of
 from mecapy_backend.page import answers, sessions
@@ -107,6 +108,8 @@ async def enter(
         if request.method == "POST":
             visit = await _with_form(visit, session)
         return await view(visit)
+    except ValidationError as wrong:
+        return visit.problem(not_understood(wrong.errors()))
     except Problem as problem:
         return visit.problem(problem)
 
@@ -153,7 +156,7 @@ async def read_form(request: Request) -> dict[str, str]:
     try:
         fields = parse_qsl(raw.decode(errors="replace"), keep_blank_values=True, max_num_fields=100)
     except ValueError:
-        raise Problem(422, "not-understood", "this form has too many fields") from None
+        raise misunderstood("this form has too many fields") from None
     return {name: value.replace("\0", "") for name, value in fields}
 
 

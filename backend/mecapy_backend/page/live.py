@@ -14,7 +14,7 @@ from starlette.responses import Response
 from mecapy_backend.api import event_stream
 from mecapy_backend.api.audit import audited
 from mecapy_backend.api.changes import MOST_EVENTS
-from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.problems import Problem, misunderstood
 from mecapy_backend.page import door, task
 from mecapy_backend.page.curves import MEGABYTE
 from mecapy_backend.page.door import Visit
@@ -44,7 +44,7 @@ async def of_task(visit: Visit) -> Response:
     try:
         events.parse_id(after)
     except ValueError:
-        raise Problem(422, "not-understood", "after: not the id of an event") from None
+        raise misunderstood("after: not the id of an event") from None
 
     async def still() -> bool:
         try:

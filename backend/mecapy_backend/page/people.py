@@ -8,10 +8,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 
-from pydantic import ValidationError
 from starlette.responses import Response
 
-from mecapy_backend.api.problems import not_understood
 from mecapy_backend.api.routes import users as user_routes
 from mecapy_backend.api.schemas.people import LimitsBody, OrganisationBody
 from mecapy_backend.page import answers
@@ -74,10 +72,7 @@ def _limits(visit: Visit, body: type[LimitsBody] = LimitsBody) -> Mapping[str, J
     """The limits in a form; an empty field: the settings' value. Raises Problem 422."""
     given = {name: visit.form.get(name, "").strip() for name in body.model_fields}
     fields = {name: text for name, text in given.items() if text and name != "resources"}
-    try:
-        return body.model_validate_strings(fields).model_dump(exclude={"resources"})
-    except ValidationError as wrong:
-        raise not_understood(wrong.errors()) from None
+    return body.model_validate_strings(fields).model_dump(exclude={"resources"})
 
 
 async def tasks(visit: Visit) -> Response:

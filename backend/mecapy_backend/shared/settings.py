@@ -29,7 +29,7 @@ class Settings(NoticeSettings):
     """PostgreSQL; a unix socket as `?host=/directory`."""
 
     database_connections: int = Field(default=0, ge=0)
-    """Of one process; 0: 10 of a gateway, 4 of a worker."""
+    """The most of one process; 0: 10 of a gateway, 4 of a worker."""
 
     database_pooler: Literal["none", "transaction"] = "none"
     """transaction: the URL names such a pooler (PgBouncer)."""
@@ -47,7 +47,7 @@ class Settings(NoticeSettings):
     """default: AWS_REGION, else by the endpoint's name, else us-east-1."""
 
     cache_dir: str = ""
-    """Of the children's blobs from S3; default: in the system's temp."""
+    """The folder of the children's blobs from S3; default: in the system's temp."""
 
     cache_bytes: int = Field(default=20 * GB, gt=0)
     """The blob cache drops its oldest files above this size."""
@@ -188,7 +188,7 @@ class Settings(NoticeSettings):
     """What a task may return."""
 
     max_memory_bytes: int = Field(default=0, ge=0)
-    """Of all processes of a task; 0: its share of 75 % of the machine, at most 4 GB."""
+    """Memory of all processes of a task; 0: its share of 75 % of the machine, at most 4 GB."""
 
     max_disk_bytes: int = Field(default=4 * GB, gt=0)
     """Files of a task."""
@@ -206,7 +206,7 @@ class Settings(NoticeSettings):
     """
 
     requests_per_s: float = Field(default=100.0, ge=0)
-    """Of one user, to one gateway; bursts may have ten times as many; 0: no limit."""
+    """Requests of one user to one gateway; bursts may have ten times as many; 0: no limit."""
 
     # Audit, proxies, browsers
     audit_days: float = Field(default=365.0, gt=0)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from mecapy_backend.stack import state
 from mecapy_backend.stack.programs import Program
+from mecapy_jupyter.shared.data_dir import log_tail
 from mecapy_jupyter.shared.errors import StackError
 from mecapy_jupyter.shared.processes import process_id
 from mecapy_jupyter.wire.stack import ComponentState, ProcessId
@@ -79,14 +80,7 @@ class Component:
                 if self._given_up.is_set()
                 else f"does not answer within {within_s:.0f} s"
             )
-            raise StackError(f"{self.plan.name} {what}. {self.tail()}")
-
-    def tail(self) -> str:
-        try:
-            text = self.plan.log.read_text(errors="replace").strip()
-        except OSError:
-            text = ""
-        return f"Its log {self.plan.log} ends with:\n{last_lines(text)}"
+            raise StackError(f"{self.plan.name} {what}. {log_tail(self.plan.log)}")
 
     async def run(self) -> None:
         while not self._stopping.is_set():
@@ -187,7 +181,3 @@ class Component:
         self._process = None
         self._answers.clear()
         self._changed()
-
-
-def last_lines(text: str) -> str:
-    return "\n".join(text.splitlines()[-12:])[-1500:] or "(nothing)"

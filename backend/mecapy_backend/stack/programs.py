@@ -58,16 +58,13 @@ class Program:
         if not self.user and not (with_parent and sys.platform == "linux"):
             return self.argv
         parent = os.getpid() if with_parent else 0
-        options = (
-            "--parent",
-            str(parent),
-            "--signal",
-            str(int(self.orphaned)),
-            "--user",
-            str(self.user),
-            "--group",
-            str(self.group),
-        )
+        given = {
+            "parent": parent,
+            "signal": int(self.orphaned),
+            "user": self.user,
+            "group": self.group,
+        }
+        options = [f"--{name}={value}" for name, value in given.items()]
         return (sys.executable, "-I", "-S", _LAUNCH, *options, "--", *self.argv)
 
 

@@ -10,10 +10,11 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from blake3 import blake3
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from mecapy_backend.store import json_text
+from mecapy_backend.store.blobs.blob_rows import of_owner
 from mecapy_backend.store.database import transaction
 from mecapy_backend.store.tables import blobs, task_inputs, tasks, workflows
 from mecapy_backend.store.tasks import graph, submission
@@ -150,10 +151,7 @@ async def _check_room(
 async def _name_blobs(connection: AsyncConnection, owner: str, new: Iterable[_NewTask]) -> None:
     payloads = (task.request.payload or wire.Payload() for task in new)
     digests = {digest for payload in payloads for digest in payload.digests}
-    named = sa.update(blobs).where(
-        blobs.c.owner == owner,
-        blobs.c.digest == sa.any_(sa.literal(sorted(digests), ARRAY(sa.Text))),
-    )
+    named = sa.update(blobs).where(of_owner(owner, digests))
     named = named.values(used_at=sa.func.clock_timestamp()).returning(blobs.c.digest)
     if digests and (missing := digests - set((await connection.execute(named)).scalars())):
         raise submission.BlobsNotStored(sorted(missing))

@@ -47,7 +47,7 @@ class Pack:
 
 _MOST = 8
 _packs: dict[str, Pack] = {}
-"""By digest, the latest last."""
+"""Digest → pack, the latest last."""
 
 
 def packed(content: bytes) -> Pack:

@@ -6,7 +6,6 @@ import signal
 from dataclasses import replace
 
 from mecapy_backend.shared.settings import Settings
-from mecapy_backend.store.blobs.reservations import NoRoom
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared import errors, units
 from mecapy_worker.pool.kernel_memory import COUNTLESS
@@ -28,13 +27,13 @@ _SIGNALS = {
 }
 
 
-def _info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
+def info(kind: wire.ErrorKind, text: str) -> wire.ErrorInfo:
     return wire.ErrorInfo(kind, errors.BY_KIND[kind].__name__, text)
 
 
 def no_parent(task_id: str) -> wire.ErrorInfo:
     text = f"The task {task_id[:8]}, whose result this one needs, was deleted; submit both again."
-    return _info("parent", text)
+    return info("parent", text)
 
 
 def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
@@ -47,22 +46,22 @@ def at(error: wire.ErrorInfo, line: int | None) -> wire.ErrorInfo:
 def limit(kind: str, used: int, settings: Settings) -> wire.ErrorInfo:
     """A limit stopped the child, which had used this much."""
     if kind == "memory" and used >= COUNTLESS:
-        return _info("memory", "The cell holds more file locks than a task may; release them.")
+        return info("memory", "The cell holds more file locks than a task may; release them.")
     if kind == "memory":
         peak, most = units.size(used), units.size(settings.max_memory_bytes)
         text = (
             f"The cell used {peak} of memory, a task may use {most}; work on "
             f"smaller pieces, or free arrays no longer needed."
         )
-        return _info("memory", text)
+        return info("memory", text)
     if kind == "disk":
         size = units.size(settings.max_disk_bytes)
         text = (
             f"The cell wrote more than the {size} of files a task may keep; remove temporary "
             f"files earlier."
         )
-        return _info("disk", text)
-    return _info("killed", f"The cell went over its limit of {kind[:40]}; start fewer at a time.")
+        return info("disk", text)
+    return info("killed", f"The cell went over its limit of {kind[:40]}; start fewer at a time.")
 
 
 def output(settings: Settings) -> wire.ErrorInfo:
@@ -71,7 +70,7 @@ def output(settings: Settings) -> wire.ErrorInfo:
         f"The cell printed and displayed more than the {size} a task may; print less, or write "
         f"to a file."
     )
-    return _info("output", text)
+    return info("output", text)
 
 
 def timeout(timeout_s: float) -> wire.ErrorInfo:
@@ -79,7 +78,7 @@ def timeout(timeout_s: float) -> wire.ErrorInfo:
         f"The cell ran past its timeout of {timeout_s:g} s and was stopped; give it more, for "
         f"instance `%%mecapy --timeout 2h`."
     )
-    return _info("timeout", text)
+    return info("timeout", text)
 
 
 def no_child(within_s: float) -> wire.ErrorInfo:
@@ -87,13 +86,13 @@ def no_child(within_s: float) -> wire.ErrorInfo:
         f"The worker could not start a process for the task within {within_s:g} s; run it "
         f"again later, and tell the operators."
     )
-    return _info("worker_lost", text)
+    return info("worker_lost", text)
 
 
 def died(exit_status: ExitStatus) -> wire.ErrorInfo:
     """The child's process ended unexpectedly."""
     if exit_status.lost:
-        return _info(
+        return info(
             "worker_lost",
             "The process that starts tasks died, and this task with it; run it again.",
         )
@@ -104,7 +103,7 @@ def died(exit_status: ExitStatus) -> wire.ErrorInfo:
         )
     else:
         why = _killed_by(exit_status.signal)
-    return _info("killed", f"The cell's process {why}.")
+    return info("killed", f"The cell's process {why}.")
 
 
 def _killed_by(number: int) -> str:
@@ -120,11 +119,7 @@ def result_too_large(size: int, settings: Settings) -> wire.ErrorInfo:
         f"The cell's result is {units.size(size)}, a task may return {most}; bring home less "
         f"with `-o`, or only a part of it."
     )
-    return _info("result_too_large", text)
-
-
-def no_room(full: NoRoom) -> wire.ErrorInfo:
-    return _info("result_too_large", f"The cell's result could not be kept: {full}.")
+    return info("result_too_large", text)
 
 
 def protocol(problem: str) -> wire.ErrorInfo:
@@ -132,7 +127,7 @@ def protocol(problem: str) -> wire.ErrorInfo:
         f"The worker did not understand the cell's process ({problem[:200]}); do not write to "
         f"file descriptors the cell did not open."
     )
-    return _info("protocol", text)
+    return info("protocol", text)
 
 
 def ours(error: Exception) -> wire.ErrorInfo:
@@ -141,7 +136,7 @@ def ours(error: Exception) -> wire.ErrorInfo:
         f"The worker failed with an internal error ({type(error).__name__}); run the cell again, "
         f"and if it fails again give the operators the task's id."
     )
-    return _info("protocol", text)
+    return info("protocol", text)
 
 
 def too_many_inputs(count: int, most: int) -> wire.ErrorInfo:
@@ -149,15 +144,7 @@ def too_many_inputs(count: int, most: int) -> wire.ErrorInfo:
         f"The cell reads {count:,} large arrays or other buffers, a task may have {most:,}; "
         f"stack them into one (`numpy.stack`)."
     )
-    return _info("inputs", text)
-
-
-def packages(text: str) -> wire.ErrorInfo:
-    return _info("packages", text)
-
-
-def storage(text: str) -> wire.ErrorInfo:
-    return _info("storage", text)
+    return info("inputs", text)
 
 
 def python(notebook: str, ours: str) -> wire.ErrorInfo:
@@ -165,4 +152,4 @@ def python(notebook: str, ours: str) -> wire.ErrorInfo:
         f"The notebook runs Python {notebook} and the workers Python {ours}; use a kernel with "
         f"Python {ours}."
     )
-    return _info("python", text)
+    return info("python", text)

@@ -40,7 +40,7 @@ async def open_inputs(
             except Exception as error:
                 opened.close()
                 await forget_unusable(work, owner, digest, error)
-                raise InputsUnusable(failure_messages.storage(_sentence(error))) from error
+                raise InputsUnusable(failure_messages.info("storage", _sentence(error))) from error
             opened.callback(os.close, fds[-1])
         stack.enter_context(opened.pop_all())
     return tuple(fds)

@@ -184,12 +184,13 @@ async def _take_payload(
     except ResultOverLimit as large:
         return None, failure_messages.result_too_large(large.size_bytes, settings)
     except NoRoom as full:
-        return None, failure_messages.no_room(full)
+        text = f"The cell's result could not be kept: {full}."
+        return None, failure_messages.info("result_too_large", text)
     except InvalidOutcome as invalid:
         return None, failure_messages.protocol(str(invalid))
     except OSError as problem:
         text = f"The result could not be stored ({problem}); run the cell again."
-        return None, failure_messages.storage(text)
+        return None, failure_messages.info("storage", text)
 
 
 def _why(end: AttemptEnd, settings: Settings) -> wire.ErrorInfo | None:

@@ -117,7 +117,7 @@ async def attempt(
             except InputsUnusable as unusable:
                 error = unusable.info
             except PackagesRefused as refusal:
-                error = failure_messages.packages(str(refusal))
+                error = failure_messages.info("packages", str(refusal))
             except StoppedBefore:
                 return wire.Outcome(wire.CANCELLED), writer
             except _NoChild:

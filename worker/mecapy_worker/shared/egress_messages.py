@@ -5,10 +5,11 @@ here. What comes from the child is untrusted: `EgressQuestion.read` checks every
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Literal, cast
+from dataclasses import dataclass, field
+from typing import Literal
 
-from mecapy_jupyter.wire import json_fields as fields
+from mecapy_jupyter.wire.json_fields import as_object
+from mecapy_jupyter.wire.shape import OPTIONAL, Shape
 
 Refusal = Literal["", "network", "name", "system"]
 """Not refused, not allowed, a name that does not resolve, a connection that failed."""
@@ -42,30 +43,19 @@ class EgressQuestion:
 
 
 @dataclass(frozen=True, slots=True)
-class EgressAnswer:
+class EgressAnswer(Shape):
     """`addresses` of a name; a connecting socket goes along. Or a refusal, with its errno and
     message.
     """
 
-    addresses: tuple[str, ...] = ()
-    refusal: Refusal = ""
-    errno: int = 0
-    text: str = ""
+    addresses: tuple[str, ...] = field(default=(), metadata=OPTIONAL)
+    refusal: Refusal = field(default="", metadata=OPTIONAL | {"key": "error"})
+    errno: int = field(default=0, metadata=OPTIONAL)
+    text: str = field(default="", metadata=OPTIONAL)
 
     def encode(self) -> bytes:
-        answer: dict[str, object] = {}
-        if self.addresses:
-            answer = {"addresses": self.addresses}
-        if self.refusal:
-            answer = {"error": self.refusal, "errno": self.errno, "text": self.text}
-        return json.dumps(answer).encode()
+        return json.dumps(self.as_json()).encode()
 
     @classmethod
     def read(cls, data: bytes) -> EgressAnswer:
-        found = fields.as_object(json.loads(data))
-        return cls(
-            fields.texts(found, "addresses"),
-            cast(Refusal, fields.text(found, "error")),
-            fields.integer(found, "errno"),
-            fields.text(found, "text"),
-        )
+        return cls.from_json(as_object(json.loads(data)))

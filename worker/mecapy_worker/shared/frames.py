@@ -24,7 +24,7 @@ MAX_HEADER_BYTES = 16 * 1024 * 1024
 MAX_BODY_BYTES = 1024 * 1024 * 1024
 MAX_FDS = 1000
 STREAM_BYTES = 1024 * 1024
-"""Of text in one frame."""
+"""The most text in one frame."""
 _SMALL_HEADER_BYTES = 64 * 1024
 _PREFIX = struct.Struct("!BHII")
 

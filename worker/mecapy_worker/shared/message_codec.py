@@ -106,7 +106,7 @@ _READERS: dict[str, Callable[[Json], object]] = {
     ),
     "Payload | None": _or_none(lambda value: Payload.from_json(cast("JsonObject", _object(value)))),
 }
-"""By the annotation of a field."""
+"""The annotation of a field → what reads it."""
 
 _Field = tuple[str, object, Callable[[Json], object]]
 _by_kind: dict[type[Message], tuple[_Field, ...]] = {}

@@ -46,10 +46,11 @@ def reserving(services: Services, owner: str, instead_of: str = "") -> RowLock:
 
 def check_blob_size(services: Services, size: int) -> None:
     """Problem 413 above the maximum of one blob."""
+    if size > services.settings.max_blob_bytes:
+        raise too_large(services, f"this has {size}")
+
+
+def too_large(services: Services, what: str) -> Problem:
     limit = services.settings.max_blob_bytes
-    if size > limit:
-        raise Problem(
-            413,
-            "too-large",
-            f"a blob may have {limit} bytes; this has {size}: split or reduce the value",
-        )
+    detail = f"a blob may have {limit} bytes; {what}: split or reduce the value"
+    return Problem(413, "too-large", detail)

@@ -12,7 +12,12 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner, is_local
 from mecapy_backend.api.json_reply import json
-from mecapy_backend.api.limits.blob_quota import check_blob_size, reserving, room_for_upload
+from mecapy_backend.api.limits.blob_quota import (
+    check_blob_size,
+    reserving,
+    room_for_upload,
+    too_large,
+)
 from mecapy_backend.api.problems import Problem, no_such_blob, store_unavailable
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.blobs import MissingBody, TakeBody
@@ -39,18 +44,12 @@ _BYTES = {
 )
 async def missing(request: Request, services: WithServices, owner: Owner) -> Response:
     """Lists those of these blobs that are not stored yet, each with the URL to PUT it to."""
-    limit = services.settings.max_blob_bytes
     wanted = {
         need.digest: need.size
         for need in (await services.bodies.read(request, MissingBody)).digests
     }
-    if too_large := [digest for digest, size in wanted.items() if size > limit]:
-        raise Problem(
-            413,
-            "too-large",
-            f"a blob may have {limit} bytes; {len(too_large)} of these have more: split or reduce "
-            f"the value",
-        )
+    if larger := sum(size > services.settings.max_blob_bytes for size in wanted.values()):
+        raise too_large(services, f"{larger} of these have more")
     stored = (
         await blob_rows.touch_existing(services.db, owner, list(wanted)) if wanted else set[str]()
     )
@@ -105,11 +104,7 @@ async def take(request: Request, services: WithServices, owner: Owner) -> Respon
             found = await services.blobs.take(owner, name, limit, reserving(services, owner))
             taken.append(wire.BlobSize(*found))
         except TooLong as large:
-            raise Problem(
-                413,
-                "too-large",
-                f"a blob may have {limit} bytes; this has {large}: split or reduce the value",
-            ) from None
+            raise too_large(services, f"this has {large}") from None
         except (BadName, FileNotFoundError):
             raise Problem(
                 404, "no-such-file", "no such file was left for the gateway; PUT the bytes instead"

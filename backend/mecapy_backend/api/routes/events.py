@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Query, Response
 from mecapy_backend.api import event_stream
 from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.openapi import OpenApiResponses
-from mecapy_backend.api.problems import Problem
+from mecapy_backend.api.problems import misunderstood
 from mecapy_backend.api.routes.tasks import Mine
 from mecapy_backend.api.services import WithServices
 from mecapy_backend.store.log import events
@@ -35,10 +35,8 @@ async def _after(
             ms, seq = events.parse_id(last_event_id)
             return f"{ms}-{seq}"
         except ValueError:
-            raise Problem(
-                422,
-                "not-understood",
-                "Last-Event-ID: not the id of an event; leave it out to begin at the start",
+            raise misunderstood(
+                "Last-Event-ID: not the id of an event; leave it out to begin at the start"
             ) from None
     return last_event_id or events.START
 

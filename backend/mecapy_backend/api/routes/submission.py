@@ -15,7 +15,7 @@ from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json, or_none
 from mecapy_backend.api.limits.allowance import Admission
 from mecapy_backend.api.limits.blob_quota import reserving
-from mecapy_backend.api.problems import Problem, no_connection_free, unavailable
+from mecapy_backend.api.problems import Problem, misunderstood, no_connection_free, unavailable
 from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.tasks import TaskBody
@@ -261,7 +261,7 @@ async def check_notify(services: Services, owner: str, notify: Sequence[str]) ->
         return
     account = await users.name_and_email(services.db, owner)
     if why := targets.refusal(notify, services.settings, account.email):
-        raise Problem(422, "not-understood", f"notify: {why}")
+        raise misunderstood(f"notify: {why}")
 
 
 def check_limits(task: TaskBody, settings: Settings) -> None:
@@ -272,6 +272,4 @@ def check_limits(task: TaskBody, settings: Settings) -> None:
             f"the code is longer than {settings.max_code_bytes} bytes; pass data as inputs instead",
         )
     if task.timeout > settings.max_timeout_s:
-        raise Problem(
-            422, "not-understood", f"timeout: at most {settings.max_timeout_s:g} seconds here"
-        )
+        raise misunderstood(f"timeout: at most {settings.max_timeout_s:g} seconds here")

@@ -15,7 +15,7 @@ from mecapy_backend.api import metrics
 from mecapy_backend.api.audit import audited
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json, or_none
-from mecapy_backend.api.problems import Problem, no_such_task
+from mecapy_backend.api.problems import Problem, misunderstood, no_such_task
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import State
 from mecapy_backend.api.schemas.tasks import TaskBody
@@ -60,7 +60,7 @@ async def page(
     ] = None,
 ) -> Response:
     if name and "\0" in name:
-        raise Problem(422, "not-understood", "name: holds a NUL character; leave it out")
+        raise misunderstood("name: holds a NUL character; leave it out")
     after = open_cursor(cursor) if cursor else None
     found = await tasks.page(
         services.db,
@@ -185,7 +185,7 @@ def aware(at: datetime | None) -> datetime | None:
         return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
     except OverflowError:  # in UTC it is before the year 1, or after 9999
         detail = f"{at.isoformat()} cannot be converted to UTC; use a time closer to now"
-        raise Problem(422, "not-understood", detail) from None
+        raise misunderstood(detail) from None
 
 
 def cursor_of(task: tasks.TaskRow) -> str:
@@ -197,8 +197,6 @@ def open_cursor(cursor: str) -> tuple[datetime, str]:
         at, _, task_id = base64.urlsafe_b64decode(cursor).decode().partition(" ")
         return datetime.fromisoformat(at).astimezone(UTC), str(UUID(task_id))
     except (ValueError, OverflowError):
-        raise Problem(
-            422,
-            "not-understood",
-            "cursor: not valid; give the `next` of the page before, or leave it out",
+        raise misunderstood(
+            "cursor: not valid; give the `next` of the page before, or leave it out"
         ) from None

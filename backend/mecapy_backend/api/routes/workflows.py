@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from mecapy_backend.api import metrics, request_body
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json, or_none
-from mecapy_backend.api.problems import Problem, no_such_workflow
+from mecapy_backend.api.problems import Problem, misunderstood, no_such_workflow
 from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.routes.submission import Key, check_limits, check_notify
 from mecapy_backend.api.schemas.answers import answer
@@ -173,7 +173,7 @@ def _needs(
             inside[variable] = name, there
         else:
             detail = f"tasks.{key}.needs: there is no task {name!r} in this workflow"
-            raise Problem(422, "not-understood", detail)
+            raise misunderstood(detail)
     return inside, outside
 
 

@@ -22,7 +22,8 @@ from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.shared.own_folder import own_folder
 from mecapy_jupyter.shared.version import __version__
 from mecapy_jupyter.wire import json_fields as fields
-from mecapy_jupyter.wire.json_fields import JsonObject, as_object
+from mecapy_jupyter.wire.json_fields import as_object
+from mecapy_jupyter.wire.shape import Shape
 
 FORM = 1
 
@@ -35,37 +36,17 @@ class BlobRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(Shape):
     """`schema`: the revision of the tables. `tables`: the columns of each, in the order in which
-    they can be filled. `database`: the folder of their rows.
+    they can be filled. `database`: the folder of their rows. `form`: how all of it is laid out.
     """
 
     database: str
     schema: str
-    tables: dict[str, tuple[str, ...]]
+    tables: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
     version: str = __version__
     taken_at: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
-
-    def as_json(self) -> JsonObject:
-        return {
-            "form": FORM,
-            "version": self.version,
-            "taken_at": self.taken_at,
-            "schema": self.schema,
-            "database": self.database,
-            "tables": {table: list(columns) for table, columns in self.tables.items()},
-        }
-
-    @classmethod
-    def from_json(cls, data: JsonObject) -> Manifest:
-        tables = fields.mapping(data, "tables")
-        return cls(
-            fields.text(data, "database"),
-            fields.text(data, "schema"),
-            {table: fields.texts(tables, table) for table in tables},
-            fields.text(data, "version"),
-            fields.text(data, "taken_at"),
-        )
+    form: int = FORM
 
 
 class Archive:

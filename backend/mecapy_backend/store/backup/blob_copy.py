@@ -5,7 +5,7 @@ name is not kept.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from mecapy_backend.store.backup.archive import BlobRow
@@ -27,15 +27,7 @@ class Copied:
 async def copy_blobs(source: BlobStore, target: BlobStore, blobs: Sequence[BlobRow]) -> Copied:
     """Skips what the target already has under that name and in that size."""
     done = Copied()
-    waiting = iter(blobs)
-
-    async def carry() -> None:
-        for blob in waiting:
-            await _copy(source, target, blob, done)
-
-    async with asyncio.TaskGroup() as group:
-        for _ in range(_AT_ONCE):
-            group.create_task(carry())
+    await _each(blobs, lambda blob: _copy(source, target, blob, done))
     return done
 
 
@@ -54,14 +46,22 @@ async def _copy(source: BlobStore, target: BlobStore, blob: BlobRow, done: Copie
 async def absent(store: BlobStore, blobs: Sequence[BlobRow]) -> list[BlobRow]:
     """The blobs that are not in the store."""
     found = list[BlobRow]()
+
+    async def look(blob: BlobRow) -> None:
+        if not await store.has(blob.owner, blob.digest):
+            found.append(blob)
+
+    await _each(blobs, look)
+    return found
+
+
+async def _each(blobs: Sequence[BlobRow], do: Callable[[BlobRow], Awaitable[None]]) -> None:
     waiting = iter(blobs)
 
-    async def look() -> None:
+    async def work() -> None:
         for blob in waiting:
-            if not await store.has(blob.owner, blob.digest):
-                found.append(blob)
+            await do(blob)
 
     async with asyncio.TaskGroup() as group:
         for _ in range(_AT_ONCE):
-            group.create_task(look())
-    return found
+            group.create_task(work())

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
@@ -72,19 +72,20 @@ async def confirm_upload(
     return False
 
 
+def of_owner(owner: str, digests: Collection[str]) -> sa.ColumnElement[bool]:
+    listed = sa.literal(sorted(digests), ARRAY(sa.Text))
+    return sa.and_(_b.owner == owner, _b.digest == sa.any_(listed))
+
+
 async def touch_existing(db: AsyncEngine, owner: str, digests: Sequence[str]) -> set[str]:
     """The digests that are stored. Asking protects these blobs from a delete in progress."""
-    named = sa.update(blobs).where(
-        _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
-    )
+    named = sa.update(blobs).where(of_owner(owner, digests))
     return set(await column(db, named.values(used_at=_clock).returning(_b.digest)))
 
 
 async def total_bytes(db: AsyncEngine, owner: str, digests: Sequence[str]) -> int:
     """The total size of those that are stored."""
-    query = sa.select(sa.func.coalesce(sa.func.sum(_b.size), 0)).where(
-        _b.owner == owner, _b.digest == sa.func.any(sa.cast(list(digests), ARRAY(sa.Text)))
-    )
+    query = sa.select(sa.func.coalesce(sa.func.sum(_b.size), 0)).where(of_owner(owner, digests))
     return int(await scalar(db, query))
 
 
@@ -92,10 +93,8 @@ async def delete_unreferenced(
     db: AsyncEngine, store: BlobStore, owner: str, digests: Sequence[str]
 ) -> list[str]:
     """Deletes those of an owner's blobs that no task names any more. Returns the deleted ones."""
-    unreferenced = sa.and_(
-        _b.owner == owner, _b.digest == sa.any_(sa.literal(list(digests), ARRAY(sa.Text)))
-    )
-    return [digest for _, digest in await _delete_unnamed(db, store, unreferenced, len(digests))]
+    gone = await _delete_unnamed(db, store, of_owner(owner, digests), len(digests))
+    return [digest for _, digest in gone]
 
 
 async def delete_all_unreferenced(db: AsyncEngine, store: BlobStore, owner: str) -> None:
