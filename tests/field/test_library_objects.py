@@ -46,3 +46,25 @@ def test_a_bokeh_figure_comes_home(compared: Callable[[str], Compared]) -> None:
     )
     assert found.out == "figure [3, 4] 1\n"
     assert (found.differences, found.said) == ([], [])
+
+
+@needs("statsmodels")
+def test_a_formula_with_a_function_of_the_notebook(compared: Callable[[str], Compared]) -> None:
+    """statsmodels evaluates it again where the model is opened: on both sides."""
+    found = compared(
+        """
+        #L
+        import pandas as pd, statsmodels.formula.api as smf
+        df = pd.DataFrame({"x": [1.0, 2, 3, 4, 5], "y": [1, 2, 2.5, 4, 4.4]})
+        def square(v): return v ** power
+        power = 2
+        #H
+        m = smf.ols("y ~ x + square(x)", df).fit()
+        #L
+        print(m.predict(pd.DataFrame({"x": [1.0]})).round(3).tolist())
+        #H
+        print(m.predict(pd.DataFrame({"x": [2.0]})).round(3).tolist())
+        """
+    )
+    assert found.out.count("[") == 2, found
+    assert (found.differences, found.said) == ([], [])

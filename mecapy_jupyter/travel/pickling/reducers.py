@@ -27,6 +27,7 @@ from mecapy_jupyter.travel.pickling import (
     array_subclasses,
     by_name_reducers,
     exception_reducers,
+    formula_reducers,
     incomplete_pickles,
     left_out,
     object_reducers,
@@ -107,7 +108,10 @@ def reduced(obj: Any) -> Any:
     )
 
 
-_LIBRARIES = widget_reducers, plot_reducers, pandas_reducers, incomplete_pickles, remade_reducers
+_LIBRARIES = (
+    *(widget_reducers, plot_reducers, pandas_reducers, formula_reducers),
+    *(incomplete_pickles, remade_reducers),
+)
 
 
 @functools.lru_cache(maxsize=4096)
