@@ -35,6 +35,23 @@ ROWS = {
         "m[1] == 'a' and m.re is p and m.string is t and f.group(1) == 'ab' "
         "and (g.regs, g.pos, g.lastindex) == (((2, 3), (-1, -1)), 0, None)",
     ),
+    "closed files": (
+        "import io, os\nwith open(os.devnull, encoding='latin-1') as f: pass\n"
+        "with open(os.devnull, 'wb') as b: pass\nm = io.StringIO(); m.close()",
+        "f b m os",
+        "seen = [(one.closed, type(one).__name__) for one in (f, b, m)], f.name == os.devnull, "
+        "f.mode, f.encoding, b.mode\nwith open(os.devnull, 'w') as g: pass",
+        "seen == ([(True, 'TextIOWrapper'), (True, 'BufferedWriter'), (True, 'StringIO')], True, "
+        "'r', 'latin-1', 'wb') and g.closed and g.name == os.devnull and g.mode == 'w'",
+    ),
+    "an enumeration of functions": (
+        "import enum\nclass Op(enum.Enum):\n    ADD = enum.member(lambda a, b: a + b)\n"
+        "    of = enum.nonmember(3)\no = Op.ADD",
+        "Op o enum",
+        "seen = o is Op.ADD, o.value(2, 3), Op.of\n"
+        "class New(enum.Enum):\n    SUB = enum.member(lambda a, b: a - b)\nn = New.SUB",
+        "seen == (True, 5, 3) and n is New.SUB and n.value(3, 1) == 2 and len(New) == 1",
+    ),
     "a vectorized function that was called": (
         "k = 2; f = np.vectorize(lambda x: x * k, otypes=[float]); f([1])",
         "f",

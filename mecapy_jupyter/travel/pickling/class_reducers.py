@@ -7,6 +7,7 @@ other side.
 from __future__ import annotations
 
 import abc
+import enum
 import types
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -70,10 +71,16 @@ def _with_members(cls: Any, as_reduced: Any) -> Any:
         stored: dict[str, Any] = {**vars(member)}
         held[name] = {n: v for n, v in stored.items() if n not in _OF_ENUM}
     make, (bases, name, qualified, _, *others), (attributes, slots), *rest = as_reduced
-    values = {name: member.value for name, member in members.items()}
+    values = {name: _of_member(member.value) for name, member in members.items()}
     attributes = {n: v for n, v in attributes.items() if n not in members}
     made = bases, name, qualified, values, *others
     return make, made, ((attributes, slots), held), *rest[:2], _enum_setstate
+
+
+def _of_member(value: Any) -> Any:
+    """In the body of an enumeration, a function would be a method."""
+    is_special = hasattr(value, "__get__") or isinstance(value, type)
+    return enum.member(value) if is_special else value
 
 
 def _enum_setstate(cls: Any, state: tuple[Any, dict[str, dict[str, Any]]]) -> Any:

@@ -1,30 +1,43 @@
 """Pickles objects of Python and NumPy that have no pickle, and that their maker makes again: a
-match of a regular expression, a vectorized function. Part of `reducers`. The functions named in the
-results run on the other side.
+match of a regular expression, a vectorized function, a closed file. Part of `reducers`. The
+functions named in the results run on the other side.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
+import os
 import re
 import sys
 from collections.abc import Iterator
 from typing import Any, cast
 
 _MOST_MATCHES = 1_000
+_FILES = io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO
+_IN_MEMORY = io.StringIO, io.BytesIO
 _WAYS = ("match", "search", "fullmatch")
 
 
 def takes_apart(cls: type[Any]) -> bool:
     numpy: Any = sys.modules.get("numpy")
-    return cls is re.Match or (numpy is not None and issubclass(cls, numpy.vectorize))
+    vectorized = numpy is not None and issubclass(cls, numpy.vectorize)
+    return vectorized or cls is re.Match or cls in _FILES or cls in _IN_MEMORY
 
 
 def reduced(obj: Any) -> Any:
-    """How to pickle `obj`; None for a match that `finditer` found after many others."""
+    """How to pickle `obj`; None for an open file, or a match that `finditer` found after many
+    others.
+    """
     cls = cast("type[Any]", type(obj))
     if cls is re.Match:
         return _match(obj)
+    if cls in _IN_MEMORY:
+        return (_closed_memory, (cls,)) if obj.closed else None
+    if cls in _FILES:
+        encoding = obj.encoding if cls is io.TextIOWrapper else None
+        named = cls, obj.name, obj.mode, encoding
+        return (_closed_file, named, vars(obj)) if obj.closed else None
     held = cast("dict[str, Any]", vars(obj))
     state = {name: value for name, value in held.items() if name != "_ufunc"}
     return _vectorized, (cls,), state
@@ -34,6 +47,22 @@ def _vectorized(cls: Any) -> Any:
     """The same, with an empty cache in place of what cannot be pickled."""
     made = cls.__new__(cls)
     made._ufunc = {}
+    return made
+
+
+def _closed_memory(cls: Any) -> Any:
+    made = cls()
+    made.close()
+    return made
+
+
+def _closed_file(cls: Any, name: Any, mode: str, encoding: str | None) -> Any:
+    """Closed here without opening the file of that name."""
+    mode, raw = mode.replace("x", "w").replace("a", "w"), cls is io.FileIO
+    made: Any = open(os.devnull, mode, 0 if raw else -1, encoding)  # noqa: PTH123, SIM115
+    made.close()
+    inner = made.buffer.raw if encoding else made if raw else made.raw
+    inner.name = name
     return made
 
 
