@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import ast
 import dis
+import itertools
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any, cast
 
 from mecapy_jupyter.capture import parts
+from mecapy_jupyter.travel.environment import logging_records
 from mecapy_jupyter.travel.pickling import payload, reducers
 
 _said: set[str] = set()
@@ -19,14 +22,20 @@ _said: set[str] = set()
 
 def remarks(packed: payload.Packed, source: str, values: Mapping[str, object]) -> list[str]:
     """What to report of these inputs and this cell; nothing is reported twice."""
-    return [*_caches(packed), *_keyed_by_id(packed, values), *_hashes(packed, source)]
+    return [
+        *_caches(packed),
+        *_log_buffers(packed, values),
+        *_keyed_by_id(packed, values),
+        *_hashes(packed, source),
+    ]
 
 
 def _caches(packed: payload.Packed) -> list[str]:
     """Remarks, once each, on functions of `functools.cache` with results: these cannot be read, so
     they do not travel.
     """
-    found: list[Any] = [obj for obj in packed.memo.values() if type(obj) is reducers.CACHED]
+    objects = itertools.chain(packed.memo.values(), _of_modules(packed))
+    found: list[Any] = [obj for obj in objects if type(obj) is reducers.CACHED]
     full: list[str] = [each.__name__ for each in found if each.cache_info().currsize]
     new = [name for name in dict.fromkeys(full) if f"cache of {name}" not in _said]
     _said.update(f"cache of {name}" for name in new)
@@ -36,6 +45,31 @@ def _caches(packed: payload.Packed) -> list[str]:
             "what it caches is lost when it ends; to keep results, put them into a dict"
         )
         for name in new
+    ]
+
+
+def _of_modules(packed: payload.Packed) -> Iterator[object]:
+    """What stands in the user's modules that travel, and in their classes."""
+    for source in packed.prelude["modules"]:
+        for value in list(vars(sys.modules.get(source["name"], packed)).values()):
+            yield value
+            if isinstance(value, type) and value.__module__ == source["name"]:
+                yield from vars(value).values()
+
+
+def _log_buffers(packed: payload.Packed, values: Mapping[str, object]) -> list[str]:
+    """Reports once a text in memory that the cell has and that a log handler fills."""
+    if not (streams := logging_records.buffers()):
+        return []
+    numbered = {id(one) for one in packed.memo.values()}
+    names = [parts.path_to(one, values) for one in streams if id(one) in numbered]
+    found = next((name for name, one in values.items() if any(one is s for s in streams)), "")
+    if "log" in _said or not names:
+        return []
+    _said.add("log")
+    return [
+        f"{f'`{found or names[0]}`'} does not change while the cell runs: its log messages wait in "
+        "the pool and reach their handlers here when it ends; read it in a later cell"
     ]
 
 

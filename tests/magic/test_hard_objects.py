@@ -4,6 +4,8 @@ reported.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import Kernel
@@ -87,8 +89,16 @@ def test_a_lower_recursion_limit_travels(kernel: Kernel) -> None:
 
 
 @pytest.mark.cell("said", "`functools.cache`: results computed again")
-def test_a_full_cache_is_named_once(kernel: Kernel) -> None:
-    """The line names the function and says what to do; an empty cache is not mentioned."""
+def test_a_full_cache_is_named_once(kernel: Kernel, project: Path) -> None:
+    """The line names the function and says what to do; an empty cache is not mentioned. One of the
+    user's module is.
+    """
+    (project / "caching.py").write_text(
+        "import functools\n@functools.cache\ndef of_module(n): return n"
+    )
+    kernel.run("import caching; caching.of_module(1)")
+    ran = kernel.run("%%mecapy --quiet\nb = caching.of_module(1)")
+    assert "the cache of `of_module` stays here" in ran.stderr, ran
     kernel.run(
         "import functools\n"
         "@functools.lru_cache\ndef full_one(n): return n * n\n"

@@ -62,3 +62,25 @@ def test_our_own_requests_are_not_logged(kernel: Kernel) -> None:
     ran = kernel.run("%%mecapy --quiet\nimport logging\nlogging.debug('mine')")
     assert ran.ok and ran.stdout == "DEBUG:root:mine\n", ran
     kernel.run(RESET)
+
+
+def test_attributes_of_a_logger_travel(kernel: Kernel) -> None:
+    """There and back."""
+    assert kernel.run(RESET + "logging.getLogger('with.more').unit = {'mm': 1}").ok
+    cell = "log = logging.getLogger('with.more')\nseen = log.unit\nlog.count = 5\ndel log"
+    assert kernel.run(f"%%mecapy --quiet\nimport logging\n{cell}").ok
+    assert kernel.value("seen, logging.getLogger('with.more').count") == "({'mm': 1}, 5)"
+
+
+def test_a_text_that_a_handler_fills_is_said_to_wait(kernel: Kernel) -> None:
+    """Only where the cell has it; it is whole when the cell has ended."""
+    assert kernel.run(
+        RESET + "import io\nfrom mecapy_jupyter.cells import process_bound\n"
+        "process_bound._said.discard('log')\nbuffer = io.StringIO()\n"
+        "log = logging.getLogger('in_memory'); log.addHandler(logging.StreamHandler(buffer))"
+    ).ok
+    assert "`buffer`" not in kernel.run("%%mecapy --quiet\nlog.warning('one')").stderr
+    ran = kernel.run("%%mecapy --quiet\nlog.warning('two')\nseen = buffer.getvalue()")
+    assert "`buffer` does not change while the cell runs" in ran.stderr, ran
+    assert kernel.value("seen, buffer.getvalue()") == r"('one\n', 'one\ntwo\n')"
+    kernel.run("log.handlers.clear()")

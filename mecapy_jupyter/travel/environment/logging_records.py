@@ -4,6 +4,7 @@ records come home when the cell ends, and go to these handlers.
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Iterable
@@ -70,6 +71,12 @@ def _staying(logger: logging.Logger) -> list[logging.Handler]:
         for each in logger.handlers
         if not is_standard(each) and type(each) is not logging.NullHandler
     ]
+
+
+def buffers() -> list[io.IOBase]:
+    """Streams in memory that handlers fill which stay."""
+    found = [getattr(each, "stream", None) for one in loggers().values() for each in _staying(one)]
+    return [stream for stream in found if isinstance(stream, (io.StringIO, io.BytesIO))]
 
 
 def waiting() -> dict[str, int] | None:

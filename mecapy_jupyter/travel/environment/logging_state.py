@@ -19,6 +19,7 @@ _LEVELS = {
     level: logging.getLevelName(level)
     for level in (0, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 }
+_ATTRIBUTES = vars(logging.Logger("")).keys()
 _FACTORY, _CLASS = logging.getLogRecordFactory(), logging.getLoggerClass()
 
 
@@ -112,6 +113,11 @@ def settings() -> dict[str, Any]:
             for name, logger in loggers().items()
             if (filters := [each for each in logger.filters if type(each) is not NotOurs])
         },
+        "attributes": {
+            name: state_pickler.dumps(held)
+            for name, logger in loggers().items()
+            if (held := {n: v for n, v in vars(logger).items() if n not in _ATTRIBUTES})
+        },
         "factory": state_pickler.dumps(factory) if factory is not _FACTORY else None,
         "class": state_pickler.dumps(cls) if cls is not _CLASS else None,
         "silent": not logging.raiseExceptions,
@@ -119,8 +125,8 @@ def settings() -> dict[str, Any]:
 
 
 FRESH: dict[str, Any] = {
-    "disable": 0, "levels": {}, "apart": [], "filters": {}, "factory": None, "class": None,
-    "silent": False,
+    "disable": 0, "levels": {}, "apart": [], "filters": {}, "attributes": {}, "factory": None,
+    "class": None, "silent": False,
 }  # fmt: skip
 
 
@@ -134,6 +140,8 @@ def set_settings(state: dict[str, Any]) -> None:
         logging.getLogger(name or None).propagate = False
     for name, data in state["filters"].items():
         logging.getLogger(name or None).filters[:] = _opened(data, [])
+    for name, data in state["attributes"].items():
+        vars(logging.getLogger(name or None)).update(_opened(data, {}))
     logging.setLogRecordFactory(_opened(state["factory"], _FACTORY))
     logging.setLoggerClass(_opened(state["class"], _CLASS))
     logging.raiseExceptions = not state["silent"]
