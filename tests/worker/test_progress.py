@@ -106,6 +106,10 @@ CASES = {
         "pass\nprint(f.getvalue().count('2/2'))",
         "1\n",
     ),
+    "on stdout": (
+        "import sys\nfor a in tqdm(range(2), file=sys.stdout): pass",
+        r"\r  0%\|.*\| 0/2 .*\r100%\|█+\| 2/2 \[.*\]\n",
+    ),
     "disabled": ("for a in tqdm(range(2), disable=True): pass", ""),
     "in bytes": (
         "b = tqdm(total=4e6, unit='B', unit_scale=True)\nb.update(4_000_000)\nb.close()",

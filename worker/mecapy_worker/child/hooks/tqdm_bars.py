@@ -1,7 +1,7 @@
 """Progress of a task: `mecapy_jupyter.track` and unchanged `tqdm` bars become frames for the live
-block. tqdm is hooked only when a cell imports it. A moving bar prints nothing; its final text is
-printed at its end. A bar of `tqdm.notebook` is a widget too. Bars that write elsewhere are left
-alone.
+block. tqdm is hooked only when a cell imports it. A moving bar on stderr prints nothing; its final
+text is printed at its end. One on stdout prints as ever, because the text may be captured. A bar of
+`tqdm.notebook` is a widget too. Bars that write elsewhere are left alone.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def finish() -> None:
     """The cell has ended: open bars keep their text."""
     for bar in [bar for bar in _shown if not bar.disable]:
         bar.disable = True  # it must not print again when it is collected
-        if not bar.gui:  # a widget keeps what it shows
+        if not bar.gui and _is_quiet(bar):  # a widget keeps what it shows
             bar.fp.write(f"{bar}\n")
     if _latest is not None:
         _latest.flush()
@@ -52,6 +52,10 @@ def _ours(bar: Any) -> bool:
     """Whether a bar is for the notebook: it writes to this process's stdout or stderr."""
     stream = getattr(bar.fp, "_wrapped", bar.fp)
     return isinstance(stream, OutStream) and stream.mine
+
+
+def _is_quiet(bar: Any) -> bool:
+    return getattr(bar.fp, "_wrapped", bar.fp).name == "stderr"
 
 
 def _hook_std(module: Any) -> None:
@@ -64,15 +68,17 @@ def _hook_std(module: Any) -> None:
             return display(self, msg, pos)
         # tqdm closes it: `msg` is empty if nothing stays; otherwise tqdm adds the line break
         if self.disable:
-            if msg is None:
+            if msg is None and _is_quiet(self):
                 self.fp.write(str(self))
             loop_progress.bars.close(_shown.pop(self, loop_progress.Bar()))
-            return msg is None
-        _tell(self)
-        return True
+        else:
+            _tell(self)
+        if not _is_quiet(self):
+            return display(self, msg, pos)
+        return not self.disable or msg is None
 
     def cleared(self: Any, nolock: bool = False) -> None:
-        if not _ours(self):
+        if not (_ours(self) and _is_quiet(self)):
             clear(self, nolock)
 
     bar_class.display, bar_class.clear, bar_class.__reduce__ = shown, cleared, _travels
