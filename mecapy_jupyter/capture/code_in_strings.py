@@ -7,9 +7,10 @@ Runs nothing; a magic it does not know may bind anything, and it says so.
 from __future__ import annotations
 
 import ast
+import contextlib
 import re
 import warnings
-from collections.abc import Container
+from collections.abc import Container, Generator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -108,13 +109,25 @@ def _magic(method: str, texts: list[str]) -> Hidden:
     return hidden
 
 
+@contextlib.contextmanager
+def without_warnings() -> Generator[None]:
+    """`warnings.catch_warnings` makes Python forget what it has warned of: it would warn again."""
+    shown, warnings.showwarning = warnings.showwarning, _nothing
+    try:
+        yield
+    finally:
+        warnings.showwarning = shown
+
+
+def _nothing(*_: object, **__: object) -> None: ...
+
+
 def _statements(text: str, drop_options: bool = False) -> list[ast.stmt] | None:
     """The code in a text, without a magic's options before it; None: it is not Python."""
     rest = text.strip() if drop_options else text.strip("\n")
     while rest:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with without_warnings():
                 compile(tree := ast.parse(rest), "<magic>", "exec", dont_inherit=True)
         except (SyntaxError, ValueError, MemoryError, RecursionError):
             rest = rest.partition(" ")[2].strip() if drop_options else ""

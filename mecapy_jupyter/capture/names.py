@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import warnings
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -11,7 +10,7 @@ from types import CodeType
 from typing import cast
 
 from mecapy_jupyter.capture.cell_reader import CellReader
-from mecapy_jupyter.capture.code_in_strings import may_be_code, names_in
+from mecapy_jupyter.capture.code_in_strings import may_be_code, names_in, without_warnings
 from mecapy_jupyter.capture.code_uses import BINDS_UNSEEN, LOOKS_UP, SHOWS_ALL, finds_all, uses
 
 _OF_PYTHON = frozenset(["__name__", "__doc__", "__class__", "__builtins__", "__debug__"]) | {
@@ -69,8 +68,7 @@ _Read = tuple[Names, frozenset[str], tuple[str, ...], frozenset[str]]
 
 @lru_cache(maxsize=256)
 def _analyse(source: str, flags: int) -> _Read:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an invalid escape is reported once, by the cell itself
+    with without_warnings():  # an invalid escape is reported once, by the cell itself
         tree, code = _compiled(source, flags)
         try:
             reader = CellReader(tree, code)

@@ -9,9 +9,12 @@ import builtins
 import re
 import sys
 import time
+import warnings
+from typing import Any
 
 import pytest
 
+from mecapy_jupyter.capture.code_in_strings import without_warnings
 from mecapy_jupyter.capture.names import Names, analyse
 
 from .cells import CELLS
@@ -133,3 +136,16 @@ def test_future_import_in_the_middle() -> None:
     assert "x" in names.reads and "y" in names.binds
     with pytest.raises(SyntaxError, match="not defined"):
         analyse("x = 1\nfrom __future__ import nothing")
+
+
+def test_what_python_has_warned_of_stays_so() -> None:
+    """It warns once for each place, also after a cell was read."""
+    seen_here: dict[Any, Any] = {}
+    with pytest.warns(UserWarning) as seen:
+        warnings.simplefilter("default")
+        for cell in ("1", r"'\d' 'a cell of this test'", "2"):
+            warnings.warn_explicit("said", UserWarning, "f", 1, registry=seen_here)
+            analyse(cell)
+            with without_warnings():
+                compile(r"'\d'", "f", "eval")
+    assert len(seen) == 1
