@@ -41,21 +41,21 @@ _WAIT = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    good: bool
     text: str
+    good: bool = False
 
 
 def examine() -> Iterator[Finding]:
     """One check after another, up to the first failure that makes the rest pointless."""
-    yield Finding(True, f"mecapy-jupyter {__version__} on Python {sys.version.split()[0]}")
+    yield Finding(f"mecapy-jupyter {__version__} on Python {sys.version.split()[0]}", good=True)
     try:
         endpoint = config.resolve(start=False)
     except errors.MecapyError as problem:
         # Without a configuration the embedded stack would serve; otherwise the configuration is
         # wrong.
-        yield from (not config.named() and _stack()) or [Finding(False, str(problem))]
+        yield from (not config.named() and _stack()) or [Finding(str(problem))]
         return
-    yield Finding(True, f"gateway {endpoint.url} (from {endpoint.source})")
+    yield Finding(f"gateway {endpoint.url} (from {endpoint.source})", good=True)
     yield from _open_secrets()
     health = _health(endpoint.url)
     yield from _parts(health)
@@ -63,11 +63,11 @@ def examine() -> Iterator[Finding]:
     try:
         me, workers = gateway_api.me(gateway), gateway_api.workers(gateway)
     except errors.MecapyError as problem:
-        yield Finding(False, str(problem))
+        yield Finding(str(problem))
         return
-    yield Finding(True, f"it answers, and knows you as {me.owner or 'its user'}")
+    yield Finding(f"it answers, and knows you as {me.owner or 'its user'}", good=True)
     if not workers:
-        yield Finding(False, f"no worker is alive: {_WAIT}")
+        yield Finding(f"no worker is alive: {_WAIT}")
     for worker in workers:
         yield from _worker(worker, health)
 
@@ -82,10 +82,10 @@ def _open_secrets() -> Iterator[Finding]:
         except OSError:
             continue
         if about.st_uid != os.geteuid():
-            yield Finding(False, f"{path} belongs to another user (uid {about.st_uid}): delete it")
+            yield Finding(f"{path} belongs to another user (uid {about.st_uid}): delete it")
         elif about.st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             why = "others may read it, and it can hold a token or a key"
-            yield Finding(False, f"{path}: {why}. Run `chmod 600 {path}`, and replace its token")
+            yield Finding(f"{path}: {why}. Run `chmod 600 {path}`, and replace its token")
 
 
 def _stack() -> list[Finding]:
@@ -98,9 +98,8 @@ def _stack() -> list[Finding]:
     advice = "it restarts automatically; if this stays, its log has the reason"
     silent = [
         Finding(
-            False,
             f"{one.name} of the embedded stack (pid {one.process.pid}) does not answer: {advice} "
-            f"({found.data}/logs/{one.name}{'-*' if one.name == WORKER else ''}.log)",
+            f"({found.data}/logs/{one.name}{'-*' if one.name == WORKER else ''}.log)"
         )
         for one in found.components
         if not one.healthy
@@ -108,9 +107,8 @@ def _stack() -> list[Finding]:
     findings = [*silent, *_parts(_health(found.url))]
     return findings or [
         Finding(
-            False,
             f"the embedded stack on {found.data} does not answer: it is starting or "
-            "stopping, so try again in a moment",
+            "stopping, so try again in a moment"
         )
     ]
 
@@ -132,16 +130,14 @@ def _parts(health: wire.Readiness) -> Iterator[Finding]:
     for name, state in health.parts.items():
         if state not in ("ok", "unknown"):
             yield Finding(
-                False,
                 f"{_WORDS.get(name, name)}: {state}. "
-                f"{health.advice.get(name, 'Ask the operator of the gateway.')}",
+                f"{health.advice.get(name, 'Ask the operator of the gateway.')}"
             )
     gateway_version = health.version
     if gateway_version and not _alike(gateway_version, __version__):
         yield Finding(
-            False,
             f"the gateway is MecaPy {gateway_version}, this is {__version__}: "
-            f"{_upgrade(gateway_version, 'here', 'the gateway')}",
+            f"{_upgrade(gateway_version, 'here', 'the gateway')}"
         )
     if (
         (ahead_s := _ahead_s(health))
@@ -149,7 +145,7 @@ def _parts(health: wire.Readiness) -> Iterator[Finding]:
         and health.parts.get("clock") == "ok"
     ):
         offset = f"{abs(ahead_s):.0f} s {'ahead of' if ahead_s > 0 else 'behind'} the gateway's"
-        yield Finding(False, f"this machine's clock is {offset}: set it right (NTP)")
+        yield Finding(f"this machine's clock is {offset}: set it right (NTP)")
 
 
 def _ahead_s(health: wire.Readiness) -> float | None:
@@ -180,34 +176,28 @@ def _worker(worker: wire.WorkerInfo, gateway: wire.Readiness) -> Iterator[Findin
     python = worker.python
     if python and minor(python) != minor():
         yield Finding(
-            False,
             f"{name} runs Python {python}, this is {minor()}: cells with variables will be "
-            f"refused; use Python {python} here",
+            f"refused; use Python {python} here"
         )
     else:
-        yield Finding(True, f"{name} is alive" + (f" (Python {python})" if python else ""))
+        runs = f" (Python {python})" if python else ""
+        yield Finding(f"{name} is alive{runs}", good=True)
     if worker.version and gateway.version and not _alike(worker.version, gateway.version):
         yield Finding(
-            False,
             f"{name} is MecaPy {worker.version}, its gateway {gateway.version}: install the same "
-            f"on both",
+            f"on both"
         )
     for part, advice in worker.health.items():
         shared = advice == gateway.advice.get(part)
         yield Finding(
-            False,
-            f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if shared else advice}",
+            f"{name}, {_WORDS.get(part, part)}: {'as at the gateway' if shared else advice}"
         )
     if worker.confinement:
         yield _confinement(name, worker.confinement)
     if worker.network is not None:
         reached = ", ".join(worker.network)
-        yield Finding(
-            True,
-            f"{name} lets its tasks reach {reached}"
-            if reached
-            else f"{name} gives its tasks no network",
-        )
+        tasks = f"lets its tasks reach {reached}" if reached else "gives its tasks no network"
+        yield Finding(f"{name} {tasks}", good=True)
 
 
 def _confinement(name: str, held: wire.ConfinementInfo) -> Finding:
@@ -218,14 +208,10 @@ def _confinement(name: str, held: wire.ConfinementInfo) -> Finding:
     ]
     missing = ", ".join(f"{layer}: {why}" for layer, why in held.missing.items())
     if held.level == "strict":
-        return Finding(
-            True,
-            f"{name} confines its tasks: {', '.join(layers)}"
-            + (f" (not here: {missing})" if missing else ""),
-        )
+        lacks = f" (not here: {missing})" if missing else ""
+        return Finding(f"{name} confines its tasks: {', '.join(layers)}{lacks}", good=True)
     through = f", and these attacks succeed: {', '.join(held.through)}" if held.through else ""
     return Finding(
-        False,
         f"{name} does not confine its tasks fully (missing: {missing}{through}): let only people "
-        f"you trust use it",
+        f"you trust use it"
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,7 +77,7 @@ def sweep(
 
 def _finished(run: Run, raises: bool, again: bool) -> SweepTable:
     newest: list[tuple[Point, PointResult]] = []
-    display = Display(run.name, lambda: _newest_rows(run.plan, newest))
+    display = Display(run.name, lambda: _table(run.plan, newest, {}))
     by_key = {point.key: point for point in run.plan.points}
     try:
         run.begin(again)
@@ -100,7 +100,8 @@ def _finished(run: Run, raises: bool, again: bool) -> SweepTable:
         raise
     display.end(wire.COMPLETED, run.progress())
     run.tell()
-    return _table(run)
+    rows = [(point, run.results.get(point.key)) for point in run.plan.points]
+    return _table(run.plan, rows, {"sweep": run.name} | run.plan.about)
 
 
 def _cancel(run: Run) -> None:
@@ -118,14 +119,9 @@ def _raise_first(plan: SweepPlan, landed: dict[str, PointResult]) -> None:
             raise result.error
 
 
-def _table(run: Run) -> SweepTable:
+def _table(
+    plan: SweepPlan, found: Iterable[tuple[Point, PointResult | None]], about: wire.JsonObject
+) -> SweepTable:
     from mecapy_jupyter.parameter_sweep.table import table
 
-    rows = [(point.arguments, run.results.get(point.key)) for point in run.plan.points]
-    return table(run.plan.names, rows, {"sweep": run.name} | run.plan.about)
-
-
-def _newest_rows(plan: SweepPlan, newest: list[tuple[Point, PointResult]]) -> SweepTable:
-    from mecapy_jupyter.parameter_sweep.table import table
-
-    return table(plan.names, [(point.arguments, result) for point, result in newest], {})
+    return table(plan.names, [(point.arguments, result) for point, result in found], about)

@@ -1,5 +1,4 @@
-"""How numbers, and text that comes from elsewhere, are written for people. Plain functions,
-standard library only.
+"""How numbers, and text that comes from elsewhere, are written for people. Plain functions.
 
 Everything the live block and the status show passes through here, so that it reads the same in HTML
 and in text.
@@ -8,24 +7,20 @@ and in text.
 from __future__ import annotations
 
 import html
-import math
 import re
 import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
+
+from mecapy_jupyter.wire.json_fields import as_number
 
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|.)?")
 
 
 def number(value: object) -> float | None:
     """A finite, non-negative number, or None for whatever else a task's log may hold."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    try:
-        real = float(value)
-    except OverflowError:
-        return None
-    return real if math.isfinite(real) and real >= 0 else None
+    real = as_number(value)
+    return float(real) if real is not None and real >= 0 else None
 
 
 def clean(value: object, limit: int = 80) -> str:

@@ -26,7 +26,7 @@ def as_text(value: Json) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def as_number(value: Json) -> float | None:
+def as_number(value: object) -> float | None:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from urllib.parse import urlencode
 
@@ -97,11 +98,7 @@ async def _token(request: Request, code: str, verifier: str) -> str:
         "code_verifier": verifier,
     }
     where = fields.text(await _provider(request), "token_endpoint")
-    try:
-        answer = await asyncio.to_thread(oidc.post_form, where, form)
-    except (urllib3.exceptions.HTTPError, ValueError) as wrong:
-        _log.warning("issuer away", error=f"{type(wrong).__name__}: {wrong}")
-        raise unavailable("the identity provider") from None
+    answer = await _asked(oidc.post_form, where, form)
     token = fields.text(answer, "access_token")
     if not token:
         why = fields.text(answer, "error")[:100] or "no access token"
@@ -111,15 +108,18 @@ async def _token(request: Request, code: str, verifier: str) -> str:
 
 async def _provider(request: Request) -> JsonObject:
     """What it says of itself. Raises Problem 503."""
-    issuer = services_of(request).settings.oidc_issuer
-    try:
-        about = await asyncio.to_thread(oidc.described, issuer)
-    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError) as wrong:
-        _log.warning("issuer away", issuer=issuer, error=f"{type(wrong).__name__}: {wrong}")
-        raise unavailable("the identity provider") from None
+    about = await _asked(oidc.described, services_of(request).settings.oidc_issuer)
     if not fields.text(about, "authorization_endpoint"):
         raise Problem(503, "unavailable", "the identity provider has no page to log in at")
     return about
+
+
+async def _asked(ask: Callable[..., JsonObject], url: str, *form: Mapping[str, str]) -> JsonObject:
+    try:
+        return await asyncio.to_thread(ask, url, *form)
+    except (urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError) as wrong:
+        _log.warning("issuer away", url=url, error=f"{type(wrong).__name__}: {wrong}")
+        raise unavailable("the identity provider") from None
 
 
 def _back_uri(request: Request) -> str:

@@ -66,21 +66,20 @@ async def renew(db: AsyncEngine, worker_id: str, lease_s: float) -> list[Lease]:
     return [Lease(*row) for row in await all_rows(db, change.returning(*held))]
 
 
+def _running(task_id: str, attempt: int) -> sa.Update:
+    return sa.update(tasks).where(_t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt)
+
+
 async def mark_network_used(db: AsyncEngine, task_id: str, attempt: int) -> bool:
     """The attempt is about to use the network. False: it no longer counts."""
-    change = sa.update(tasks).where(
-        _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt
-    )
-    return await changed(db, change.values(went_out=True)) > 0
+    return await changed(db, _running(task_id, attempt).values(went_out=True)) > 0
 
 
 async def keep_checkpoint(db: AsyncEngine, task_id: str, attempt: int, digest: str) -> bool:
     """What the next attempt gets, in place of the one before. False: it is no longer ours."""
-    change = sa.update(tasks).where(
-        _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt
-    )
     new = sa.func.array_append(_without_checkpoint, digest)
-    return await changed(db, change.values(checkpoint=digest, digests=new)) > 0
+    change = _running(task_id, attempt).values(checkpoint=digest, digests=new)
+    return await changed(db, change) > 0
 
 
 async def forget_checkpoint(db: AsyncEngine, task_id: str) -> None:
@@ -110,19 +109,17 @@ async def requeue(
     still running, because it must not run twice, and the caller ends it (`once_outcome`); or "",
     because it is cancelled or no longer ours.
     """
-    change = sa.update(tasks).where(
-        _t.id == task_id, _t.state == wire.RUNNING, _t.attempt == attempt, ~_t.cancel_requested
-    )
     new = {
         "state": wire.QUEUED,
         "worker": None,
         "lease_until": None,
         "earlier": _with_this(why, said),
         "not_before": run_out(sa.literal(pause_s, sa.Float)) if pause_s else sa.null(),
+        "losses": _t.losses + int(why == LOST),
     }
-    new["losses"] = _t.losses + int(why == LOST)
     if machine_class:
         new |= {"machine_class": machine_class, "why_there": why_there}
+    change = _running(task_id, attempt).where(~_t.cancel_requested)
     change = change.values(
         {name: sa.case((_once, _t[name]), else_=value) for name, value in new.items()}
     )
