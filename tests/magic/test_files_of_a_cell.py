@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from pathlib import Path
 
@@ -218,3 +219,23 @@ _ = pathlib.Path("out dir/one.vtk").write_text("made")
     assert ran.ok, ran.text
     assert kernel.value("read") == "['my mesh.msh', 'data/a b.csv', 'store.msh']"
     assert (folder / "out dir" / "one.vtk").read_text() == "made"
+
+
+def test_times_and_modes_that_a_cell_sets(kernel: Kernel, folder: Path) -> None:
+    """Alone, without another content; what it writes is as old here as it was in the cell."""
+    for name in ("old.txt", "run.sh"):
+        (folder / name).write_text("1")
+        os.utime(folder / name, (5e8, 5e8))
+    ran = kernel.run(
+        "%%mecapy --quiet\nimport os\nos.utime('old.txt', (1e9, 1e9)); os.chmod('run.sh', 0o755)\n"
+        "with open('first.txt', 'w') as out: out.write('a longer text')\n"
+        "with open('second.txt', 'w') as out: out.write('1')\n"
+        "while os.stat('second.txt').st_mtime_ns == os.stat('first.txt').st_mtime_ns:\n"
+        "    os.utime('second.txt')"
+    )
+    assert ran.ok, ran.text
+    assert (folder / "old.txt").stat().st_mtime == 1e9
+    about = (folder / "run.sh").stat()
+    assert (about.st_mtime, about.st_mode & 0o777) == (5e8, 0o755)
+    first, second = ((folder / f"{name}.txt").stat() for name in ("first", "second"))
+    assert second.st_mtime_ns >= first.st_mtime_ns > 1.5e18

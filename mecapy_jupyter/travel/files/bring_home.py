@@ -75,7 +75,7 @@ def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
                     continue
                 path = _free(path, task_id)
                 beside.append(f"{name} as {path.name}")
-            write(path, content, name in home.programs)
+            write(path, content, name in home.programs, home.times.get(name))
         except (OSError, CannotReceive, ConfigError) as trouble:
             remarks.append(f"{name} did not come home: {trouble}")
     if beside:
@@ -106,9 +106,11 @@ def put(files: Mapping[str, Any], folder: Path) -> None:
         write(_checked(name, folder), content)
 
 
-def write(path: Path, content: Any, executable: bool | None = None) -> None:
+def write(
+    path: Path, content: Any, executable: bool | None = None, time_ns: int | None = None
+) -> None:
     """Replace the file atomically, so that a reader sees the old or the new one. `executable`:
-    whether it is so afterwards; None: as it is.
+    whether it is so afterwards; None: as it is. `time_ns`: of its change, if not now.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=".mecapy-", dir=path.parent)
@@ -116,6 +118,8 @@ def write(path: Path, content: Any, executable: bool | None = None) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
         Path(draft).chmod(_mode(path, executable))
+        if time_ns is not None:
+            os.utime(draft, ns=(time_ns, time_ns))
         Path(draft).replace(path)
     except BaseException:
         Path(draft).unlink(missing_ok=True)

@@ -7,6 +7,7 @@ import mmap
 import os
 import pickle
 import stat
+import time
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ Files = dict[str, Any]
 SMALL_BYTES = 1_000_000
 """Files that do not come home are kept for `%mecapy get` up to this size."""
 
+_CLOCK_NS = 1_000_000_000
+"""A file system's clock may differ from Python's by less than this."""
 _SMALL_TOTAL_BYTES, _MOST_LISTED = 8_000_000, 100_000
 
 
@@ -38,15 +41,16 @@ class Listing:
     files: dict[str, Mark] = field(default_factory=dict[str, Mark])
     folders: list[str] = field(default_factory=list[str])
     links: list[str] = field(default_factory=list[str])
+    at_ns: int = field(default_factory=time.time_ns)
 
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What comes home. `files`: contents of written files; `programs`: which of them may be
-    executed; `folders`: new ones; `stays`: path → (size, whether it can be fetched later);
-    `deleted`: of the files that were sent; `ended_in`: the final folder, relative to the first;
-    `looked`: folders that it listed and files that it failed to open; `links`: new ones, with their
-    targets.
+    """What comes home. `files`: contents of written files, in the order of their times; `programs`:
+    which of them may be executed; `folders`: new ones; `stays`: path → (size, whether it can be
+    fetched later); `deleted`: of the files that were sent; `ended_in`: the final folder, relative
+    to the first; `looked`: folders that it listed and files that it failed to open; `links`: new
+    ones, with their targets; `times`: those that the cell has set (`os.utime`).
     """
 
     files: Files = field(default_factory=dict[str, Any])
@@ -57,6 +61,7 @@ class Collected:
     ended_in: str = "."
     looked: tuple[str, ...] = ()
     links: tuple[tuple[str, str], ...] = ()
+    times: dict[str, int] = field(default_factory=dict[str, int])
 
 
 def listing(folder: str) -> Listing:
@@ -98,7 +103,11 @@ def collect(
         if before.files.get(name) != mark and name not in kept and _is_whole(f"{folder}/{name}")
     }
     home = _by_themselves(written, index) if index.automatic else []
-    contents = {name: pickle.PickleBuffer(_content(Path(folder, name))) for name in home} | kept
+    times = {name: os.stat(f"{folder}/{name}").st_mtime_ns for name in (*home, *kept)}  # noqa: PTH116
+    contents = {
+        name: kept.get(name) or pickle.PickleBuffer(_content(Path(folder, name)))
+        for name in sorted(times, key=lambda name: (times[name], name))
+    }
     stays = {name: size for name, size in written.items() if name not in contents}
     small = _small(Path(folder), stays)
     made = [path for path in now.folders if path not in before.folders]
@@ -112,9 +121,15 @@ def collect(
             _ended_in(folder, index),
             tuple(_below(path, folder) for path in looked),
             _new_links(folder, before, now),
+            {name: time_ns for name, time_ns in times.items() if _is_set(time_ns, before, now)},
         ),
         small,
     )
+
+
+def _is_set(time_ns: int, before: Listing, now: Listing) -> bool:
+    """Whether the cell cannot have written the file then."""
+    return not before.at_ns - _CLOCK_NS < time_ns < now.at_ns + _CLOCK_NS
 
 
 def _new_links(folder: str, before: Listing, now: Listing) -> tuple[tuple[str, str], ...]:
