@@ -350,6 +350,17 @@ def test_a_module_that_the_cell_imports_first(
     assert late.REG[0] is x is s.last and late.store is late.two[0] is s
 
 
+def test_the_text_about_a_module(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Set here it is there, and the other way round."""
+    (tmp_path / "has_a_doc.py").write_text("'Of the file.'\n__version__ = '1'\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    notebook.local("import has_a_doc; has_a_doc.__doc__ = 'Set here.'")
+    notebook.remote("seen = has_a_doc.__doc__; has_a_doc.__doc__ = 'Set there.'", "has_a_doc")
+    assert (notebook.ns["seen"], notebook.ns["has_a_doc"].__doc__) == ("Set here.", "Set there.")
+
+
 def test_what_a_cell_puts_into_a_module_and_does_not_travel(
     notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ States = dict[str, dict[str, Any]]
 IsOwn = Callable[[types.ModuleType], bool]
 _OF_THE_IMPORT = frozenset(
     (
-        *("__name__", "__doc__", "__package__", "__loader__", "__spec__", "__path__", "__file__"),
+        *("__name__", "__package__", "__loader__", "__spec__", "__path__", "__file__"),
         *("__cached__", "__builtins__", "__annotations__", "__annotate__", "__warningregistry__"),
         "__conditional_annotations__",
     )
