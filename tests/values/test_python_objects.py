@@ -166,6 +166,14 @@ ROWS = {
         "seen = b.strides, b.flags.writeable, b[5, 5, 2], c[0] is b; d = b[:2]",
         "seen == ((0, 0, 8), False, 2.0, True) and d.strides == (0, 0, 8) and d[1, 9, 1] == 1",
     ),
+    "a strided window of the other byte order": (
+        "a = np.arange(6, dtype='>i2'); w = a[::2]; alone = np.arange(6, dtype='>f4')[::-1]",
+        "a w alone",
+        "w += 100; alone[0] = 9; seen = a[2], str(w.dtype); b = a[1::2]",
+        "seen == (102, '>i2') and a.tolist() == [100, 1, 102, 3, 104, 5] and w.tolist() == "
+        "[100, 102, 104] and b.tolist() == [1, 3, 5] and {str(one.dtype) for one in (a, w, b)} == "
+        "{'>i2'} and str(alone.dtype) == '>f4' and alone.tolist() == [9, 4, 3, 2, 1, 0]",
+    ),
     "an array that overlaps itself": (
         "w = np.lib.stride_tricks.as_strided(np.arange(5.0), (3, 3), (8, 8))",
         "w",

@@ -152,20 +152,27 @@ def view(
     return made
 
 
+def swapped(array: Any) -> Any:
+    """How to pickle a strided array of the other byte order, because numpy's pickle swaps it and
+    calls it native. None for any other array.
+    """
+    if array.flags.forc or array.dtype.isnative or type(array) is not sys.modules["numpy"].ndarray:
+        return None
+    return whole(array.copy())
+
+
 _MOST_OWNED_BYTES = 1 << 20
 """Larger ones are read where they lie, often in a mapped file."""
 
 
 def whole(array: Any) -> Any:
     """How to pickle an array that owns its memory so that views of it have it as `base`, and so
-    that a small one owns its memory there too: `base is None`, and `resize` works. Also a strided
-    one of the other byte order, because numpy's pickle swaps that. None for any other array.
+    that a small one owns its memory there too: `base is None`, and `resize` works. None for any
+    other array.
     """
     flags, cls = array.flags, sys.modules["numpy"].ndarray
     if type(array) is not cls or array.dtype.hasobject:
         return None
-    if not (flags.forc or array.dtype.isnative):
-        return whole(array.copy())
     if not (flags.owndata and flags.writeable and flags.forc):
         return None
     order = "C" if flags.c_contiguous else "F"

@@ -177,11 +177,12 @@ class Pickler(cloudpickle.Pickler):
 
     def _as_view(self, array: Any) -> Any:
         if id(array) in self._whole:
-            return None
+            return array_views.swapped(array)
         view = array_views.reduced(array, self._roots)
         if view is None:
             self._copied.append(array)
-        return view or array_views.read_only(array) or array_views.whole(array)
+        whole, swapped = array_views.whole, array_views.swapped
+        return view or array_views.read_only(array) or whole(array) or swapped(array)
 
     def keep(self, shared: Shared, whole: Iterable[object] = ()) -> None:
         """Write what is on the memory or in the namespace of one of these as such and not as a
