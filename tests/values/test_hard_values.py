@@ -97,6 +97,22 @@ CASES = {
         "v w",
         "a.tolist() == [100, 1, -1, -1, -1, 5, 6, 7, 8, 9] and v.base is a",
     ),
+    "a function of np.frompyfunc": (
+        "n = 1; add = np.frompyfunc(lambda a, b: a + b + n, 2, 1, identity=0); table = [add]",
+        "import numpy\nones = numpy.ones(3, dtype=object); power = numpy.frompyfunc(pow, 2, 1)\n"
+        "seen = add(1, 2), add.reduce(ones), add.identity, table[0] is add; same = add; "
+        "sine = numpy.sin",
+        "add table n",
+        "(seen, power(2, 3), same is add, sine is np.sin) == ((4, 5.0, 0, True), 8, True, True)",
+    ),
+    "a function below a manager that is a decorator": (
+        "from contextlib import contextmanager\nlog = []\n@contextmanager\ndef timed(name):\n"
+        "    log.append(name); yield; log.append('end')\n@timed('a')\ndef f(): return 1",
+        "one = f()\n@timed('b')\ndef g(): return 2\nlater = timed('c')\nwith timed('d'): pass",
+        "f timed log",
+        "one == 1 == f() and g() == 2 and later.__enter__() is None and log == ['a', 'end', 'd', "
+        "'end', 'a', 'end', 'b', 'end', 'c']",
+    ),
     "a class whose module is None": (
         "x = 0",
         "C = type('C', (), {}); C.__module__ = None; c = C()",
@@ -126,6 +142,24 @@ def test_an_array_in_a_file_is_changed_in_its_file(tmp_path: Path) -> None:
     notebook.local(f"m = np.memmap({str(tmp_path / 'm')!r}, dtype='f4', mode='w+', shape=(4,))")
     notebook.remote("m[0] = 5", "m")
     assert np.fromfile(tmp_path / "m", "f4").tolist() == [5, 0, 0, 0]
+
+
+def test_an_array_in_a_file_may_be_read_only(tmp_path: Path) -> None:
+    """There, too, and it knows its file; a private one is changed here and not in the file."""
+    notebook = Notebook()
+    np.arange(4.0).tofile(tmp_path / "m")
+    notebook.local(
+        f"r, c = (np.memmap({str(tmp_path / 'm')!r}, 'f8', mode, 8) for mode in 'rc'); v = r[1:]"
+    )
+    notebook.remote(
+        "seen = type(r).__name__, r.mode, r.offset, r.filename[-2:], r.flags.writeable, "
+        "v.flags.writeable, c.mode; c[0] = 9",
+        "r",
+        "v",
+        "c",
+    )
+    assert notebook.ns["seen"] == ("memmap", "r", 8, "/m", False, False, "c")
+    assert notebook.ns["c"].tolist() == [9, 2, 3] and notebook.ns["r"].tolist() == [1, 2, 3]
 
 
 def test_neighbours_do_not_bring_the_array_between_them() -> None:

@@ -15,6 +15,8 @@ from mecapy_jupyter.travel.pickling.object_reducers import set_attributes
 def reduced(obj: Any) -> Any:
     """How to pickle such an array, or None for any other object."""
     cls = cast("type[Any]", type(obj))
+    if _is_of_file(obj):
+        return _again, (cls, *_layout(obj)), _of_map(obj), None, None, _set_map
     if not is_of_bytes(obj) or (str(cls.__module__).startswith("numpy") and not is_masked(cls)):
         return None
     numpy: Any = sys.modules["numpy"]
@@ -25,10 +27,35 @@ def reduced(obj: Any) -> Any:
     if obj.dtype.hasobject:
         make, arguments, content = array.__reduce__(obj)
         return make, arguments, (content, held), None, None, _set_content
+    return with_attributes(obj, _again, cls, *_layout(obj))
+
+
+def _layout(obj: Any) -> tuple[Any, ...]:
+    numpy: Any = sys.modules["numpy"]
     fortran = obj.flags.f_contiguous and not obj.flags.c_contiguous
-    plain = obj.view(array).T if fortran else obj.view(array)
+    plain = obj.view(numpy.ndarray).T if fortran else obj.view(numpy.ndarray)
     raw = pickle.PickleBuffer(numpy.ascontiguousarray(plain).reshape(-1).view("u1"))
-    return with_attributes(obj, _again, cls, obj.shape, obj.dtype, raw, "F" if fortran else "C")
+    return obj.shape, obj.dtype, raw, "F" if fortran else "C"
+
+
+_OF_MAP = "filename", "offset", "mode"
+
+
+def _is_of_file(obj: Any) -> bool:
+    """Whether it is a memmap. numpy's pickle makes one that may be written and names no file."""
+    numpy: Any = sys.modules.get("numpy")
+    return numpy is not None and type(obj) is numpy.memmap and obj.nbytes > 0
+
+
+def _of_map(obj: Any) -> tuple[dict[str, Any], bool]:
+    held = cast("dict[str, Any]", vars(obj))
+    return {name: held.get(name) for name in _OF_MAP}, obj.flags.writeable
+
+
+def _set_map(array: Any, state: tuple[dict[str, Any], bool]) -> None:
+    cast("dict[str, Any]", vars(array)).update(state[0])
+    if not state[1]:
+        array.flags.writeable = False
 
 
 def is_of_bytes(obj: Any) -> bool:

@@ -1,16 +1,19 @@
 """Pickles objects of Python and NumPy that have no pickle, and that their maker makes again: a
-match of a regular expression, a vectorized function, a closed file. Part of `reducers`. The
-functions named in the results run on the other side.
+match of a regular expression, a vectorized function, a closed file, a `@contextmanager` that has
+not begun. Part of `reducers`. The functions named in the results run on the other side.
 """
 
 from __future__ import annotations
 
+import gc
+import inspect
 import io
 import itertools
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 _MOST_MATCHES = 1_000
@@ -19,15 +22,24 @@ _IN_MEMORY = io.StringIO, io.BytesIO
 _WAYS = ("match", "search", "fullmatch")
 
 
+@contextmanager
+def _manager() -> Generator[None]:
+    yield
+
+
+_MANAGER: Any = type(_manager())
+
+
 def takes_apart(cls: type[Any]) -> bool:
     numpy: Any = sys.modules.get("numpy")
-    vectorized = numpy is not None and issubclass(cls, numpy.vectorize)
-    return vectorized or cls is re.Match or cls in _FILES or cls in _IN_MEMORY
+    if numpy is not None and (cls is numpy.ufunc or issubclass(cls, numpy.vectorize)):
+        return True
+    return cls in (re.Match, _MANAGER) or cls in _FILES or cls in _IN_MEMORY
 
 
 def reduced(obj: Any) -> Any:
-    """How to pickle `obj`; None for an open file, or a match that `finditer` found after many
-    others.
+    """How to pickle `obj`; None for an open file, a manager that has begun, a function of NumPy's
+    own, or a match that `finditer` found after many others.
     """
     cls = cast("type[Any]", type(obj))
     if cls is re.Match:
@@ -38,9 +50,27 @@ def reduced(obj: Any) -> Any:
         encoding = obj.encoding if cls is io.TextIOWrapper else None
         named = cls, obj.name, obj.mode, encoding
         return (_closed_file, named, vars(obj)) if obj.closed else None
+    if cls is _MANAGER:
+        is_new = inspect.getgeneratorstate(obj.gen) == inspect.GEN_CREATED
+        return (cls, (obj.func, obj.args, obj.kwds)) if is_new else None
+    if cls.__name__ == "ufunc":
+        return _ufunc(obj)
     held = cast("dict[str, Any]", vars(obj))
     state = {name: value for name, value in held.items() if name != "_ufunc"}
     return _vectorized, (cls,), state
+
+
+def _ufunc(obj: Any) -> Any:
+    """One of `np.frompyfunc`, which is named after what it does."""
+    if not obj.__name__.endswith(" (vectorized)"):
+        return None
+    more = {} if obj.identity is None else {"identity": obj.identity}
+    return _from_function, (gc.get_referents(obj)[0], obj.nin, obj.nout, more)
+
+
+def _from_function(function: Any, nin: int, nout: int, more: dict[str, Any]) -> Any:
+    numpy: Any = sys.modules["numpy"]
+    return numpy.frompyfunc(function, nin, nout, **more)
 
 
 def _vectorized(cls: Any) -> Any:
