@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from contextvars import Token
 from typing import TYPE_CHECKING
 
@@ -71,16 +72,15 @@ class Workflow:
         gateway, before = self._client.gateway, self.look()
         gateway_api.retry_workflow(gateway, self.id)
         again = [task for task in before.tasks if task.status in (wire.FAILED, wire.CANCELLED)]
-        namespace = sys.modules["__main__"].__dict__
-        return [self._client.attach(task.task_id, task.name, namespace).follow() for task in again]
+        return self._futures(again)
 
     def tasks(self) -> list[Task]:
         """The Futures of its tasks, the oldest first, as another kernel gets them."""
+        return self._futures(self.look().tasks)
+
+    def _futures(self, tasks: Iterable[wire.WorkflowTask]) -> list[Task]:
         namespace = sys.modules["__main__"].__dict__
-        return [
-            self._client.attach(task.task_id, task.name, namespace).follow()
-            for task in self.look().tasks
-        ]
+        return [self._client.attach(task.task_id, task.name, namespace).follow() for task in tasks]
 
     def delete(self) -> None:
         """It with all its tasks and their results."""
