@@ -23,7 +23,7 @@ from mecapy_worker.shared import libc
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _O_PATH: int = getattr(os, "O_PATH", 0)  # not on macOS
-_DEEPEST = 100
+_DEEPEST, _STAT_BYTES = 100, 4096
 ENDLESS = 1 << 62
 """Reported for what cannot be counted: a folder that is too deep, or that the child keeps closing.
 """
@@ -246,11 +246,18 @@ def _private_shm_bytes(pids: list[int]) -> int | None:
 def cpu_s(pid: int) -> float:
     """Processor time of one process, and of its children already reaped."""
     with contextlib.suppress(OSError):
-        fields = (
-            Path("/proc", str(pid), "stat").read_text(errors="replace").rpartition(")")[2].split()
-        )
-        return sum(map(int, fields[11:15])) / _TICKS_PER_S
+        return sum(map(int, _stat_of(pid)[11:15])) / _TICKS_PER_S
     return 0.0
+
+
+def _stat_of(pid: int) -> list[bytes]:
+    """The fields of proc_pid_stat(5) from the state on."""
+    # Twice per task: pathlib would take four times as long.
+    fd = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(fd, _STAT_BYTES).rpartition(b")")[2].split()
+    finally:
+        os.close(fd)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,8 +274,6 @@ class Scheduled:
 def scheduled(pid: int) -> Scheduled:
     """All zero where the system does not tell."""
     with contextlib.suppress(OSError, ValueError, IndexError):
-        place = Path("/proc", str(pid))
-        ran, waited = map(int, (place / "schedstat").read_text().split()[:2])
-        state = (place / "stat").read_text(errors="replace").rpartition(")")[2].split()[0]
-        return Scheduled(ran / 1e9, waited / 1e9, state == "R")
+        ran, waited = map(int, Path("/proc", str(pid), "schedstat").read_text().split()[:2])
+        return Scheduled(ran / 1e9, waited / 1e9, _stat_of(pid)[0] == b"R")
     return Scheduled()

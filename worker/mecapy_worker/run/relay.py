@@ -88,7 +88,7 @@ class Relay:
             except (FrameError, InvalidOutcome, RecursionError, ValueError, TypeError) as error:
                 self._invalid = str(error) or type(error).__name__
             finally:
-                if self._exit_status is None:
+                if self._exit_status is None and self._outcome is None:  # which has counted it
                     self._count_cpu(cpu_s(self._child.pid))
             seconds = time.monotonic() - since
             self._running.hear = None
