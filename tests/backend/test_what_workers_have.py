@@ -6,7 +6,10 @@ import asyncio
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from mecapy_backend.api import live_pythons
+from mecapy_backend.api.problems import Problem
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import workers
 
@@ -79,6 +82,31 @@ async def test_a_python_that_no_worker_has(gateway: Any) -> None:
             for python, name in (("3.12", "w1"), ("3.13", "w2")):
                 answer = http.get(f"/workers/packages?python={python}").json()
                 assert answer["python"] == ["3.12", "3.13"] and [*answer["packages"]] == [name]
+
+
+async def test_a_python_that_workers_have_costs_a_submission_no_look(
+    gateway: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read once; one that no worker has is looked for again, so that a new worker counts."""
+    monkeypatch.setattr(live_pythons, "_CACHED_S", 0.0)
+    looks = list[str]()
+    async with Worker(gateway) as worker:
+
+        @sa.event.listens_for(worker.db.sync_engine, "before_cursor_execute")
+        def _note(*about: Any) -> None:
+            looks.append(about[2])
+
+        await workers.heartbeat(worker.db, "w1", {"python": "3.12.1"})
+        known = live_pythons.LivePythons(worker.db)
+        await known.check("3.12")
+        looks.clear()
+        for _ in range(3):
+            await known.check("3.12")
+        assert not looks
+        with pytest.raises(Problem, match=r"needs Python 3\.13"):
+            await known.check("3.13")
+        await workers.heartbeat(worker.db, "w2", {"python": "3.13.0"})
+        await known.check("3.13")
 
 
 async def _until_refused(http: Any, body: dict[str, Any]) -> dict[str, Any]:

@@ -10,11 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.store import workers
 
-_CACHED_S = 2.0
+_CACHED_S, _KNOWN_S = 2.0, 20.0
+"""How old a look may be: for a version that it lacks, and for one that it has, because
+`workers.pythons` counts a worker for a minute, too.
+"""
 
 
 class LivePythons:
-    """Read from the store at most every `_CACHED_S`."""
+    """Read from the store seldom, because a submission waits for it."""
 
     def __init__(self, db: AsyncEngine) -> None:
         self._db, self._looked_s, self._known = db, -math.inf, list[str]()
@@ -25,7 +28,8 @@ class LivePythons:
         """
         if not python:
             return
-        if time.monotonic() - self._looked_s > _CACHED_S:
+        cached_s = _KNOWN_S if python in self._known else _CACHED_S
+        if time.monotonic() - self._looked_s > cached_s:
             self._known = await workers.pythons(self._db)
             self._looked_s = time.monotonic()
         if self._known and python not in self._known:
