@@ -52,6 +52,13 @@ ROWS = {
         "class New(enum.Enum):\n    SUB = enum.member(lambda a, b: a - b)\nn = New.SUB",
         "seen == (True, 5, 3) and n is New.SUB and n.value(3, 1) == 2 and len(New) == 1",
     ),
+    "a search tree and its points": (
+        "from scipy.spatial import KDTree; p = np.arange(8.0).reshape(4, 2); t = KDTree(p)",
+        "p t np",
+        "seen = t.query([2, 3])[1], np.shares_memory(t.data, p); p[0, 0] = 9\n"
+        "from scipy.spatial import cKDTree; q = p + 1; new = cKDTree(q)",
+        "seen == (1, True) and t.data is p and t.data[0, 0] == 9 and np.shares_memory(new.data, q)",
+    ),
     "a vectorized function that was called": (
         "k = 2; f = np.vectorize(lambda x: x * k, otypes=[float]); f([1])",
         "f",

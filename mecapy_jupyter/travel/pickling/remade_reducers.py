@@ -1,6 +1,7 @@
 """Pickles objects of Python and NumPy that have no pickle, and that their maker makes again: a
 match of a regular expression, a vectorized function, a closed file, a `@contextmanager` that has
-not begun. Part of `reducers`. The functions named in the results run on the other side.
+not begun; or whose pickle copies what they share: a search tree. Part of `reducers`. The functions
+named in the results run on the other side.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any, cast
 _MOST_MATCHES = 1_000
 _FILES = io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom, io.FileIO
 _IN_MEMORY = io.StringIO, io.BytesIO
+_OF_LIBRARIES = ("numpy", "ufunc"), ("numpy", "vectorize"), ("scipy.spatial", "cKDTree")
 _WAYS = ("match", "search", "fullmatch")
 
 
@@ -31,10 +33,14 @@ _MANAGER: Any = type(_manager())
 
 
 def takes_apart(cls: type[Any]) -> bool:
-    numpy: Any = sys.modules.get("numpy")
-    if numpy is not None and (cls is numpy.ufunc or issubclass(cls, numpy.vectorize)):
-        return True
-    return cls in (re.Match, _MANAGER) or cls in _FILES or cls in _IN_MEMORY
+    known = cls in (re.Match, _MANAGER, *_FILES, *_IN_MEMORY)
+    return known or issubclass(cls, _of_libraries())
+
+
+def _of_libraries() -> tuple[type, ...]:
+    """Those that are loaded."""
+    found = ((sys.modules.get(module), name) for module, name in _OF_LIBRARIES)
+    return tuple(getattr(module, name) for module, name in found if hasattr(module, name))
 
 
 def reduced(obj: Any) -> Any:
@@ -55,6 +61,8 @@ def reduced(obj: Any) -> Any:
         return (cls, (obj.func, obj.args, obj.kwds)) if is_new else None
     if cls.__name__ == "ufunc":
         return _ufunc(obj)
+    if hasattr(cls, "query_ball_tree"):
+        return _tree(obj)
     held = cast("dict[str, Any]", vars(obj))
     state = {name: value for name, value in held.items() if name != "_ufunc"}
     return _vectorized, (cls,), state
@@ -71,6 +79,13 @@ def _ufunc(obj: Any) -> Any:
 def _from_function(function: Any, nin: int, nout: int, more: dict[str, Any]) -> Any:
     numpy: Any = sys.modules["numpy"]
     return numpy.frompyfunc(function, nin, nout, **more)
+
+
+def _tree(obj: Any) -> Any:
+    """With the array that it searches, of which its pickle has a copy."""
+    make, arguments, state, *rest = obj.__reduce_ex__(5)
+    shared = (obj.data if getattr(part, "ndim", 0) == obj.data.ndim else part for part in state)
+    return make, arguments, tuple(shared), *rest
 
 
 def _vectorized(cls: Any) -> Any:
