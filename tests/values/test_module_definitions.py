@@ -31,7 +31,24 @@ CALLS = """
         def m(self): return 1
         def __len__(self): return 1
 """
+HOOKS = """
+    KINDS, MADE = [], []
+    class Shape:
+        def __init_subclass__(cls, **k): KINDS.append(cls.__name__)
+    class Meta(type):
+        def __new__(kind, name, bases, body):
+            MADE.append(name)
+            return super().__new__(kind, name, bases, body)
+"""
 CASES = {
+    "a class with a base and a metaclass that count": (
+        HOOKS,
+        "class Here(mod.Shape): pass\nclass Near(metaclass=mod.Meta): pass",
+        "y = [*mod.KINDS, *mod.MADE, Here.__name__, Near.__name__]\n"
+        "class There(mod.Shape): pass\nclass Far(metaclass=mod.Meta): n = 1",
+        "y == ['Here', 'Near', 'Here', 'Near'] and mod.KINDS == ['Here', 'There'] and mod.MADE == "
+        "['Near', 'Far'] and type(Far) is mod.Meta and issubclass(There, mod.Shape)",
+    ),
     "a generic function": (
         GENERIC,
         "@mod.show.register\ndef _(x: int): return 'int'",

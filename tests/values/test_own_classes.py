@@ -188,12 +188,23 @@ class Failure(Exception):
 class Cached:
     def __init__(self, a): self.a, self.n, self.log = a, 0, []
     def __getstate__(self): return {'a': self.a}
+class Number(__import__('decimal').Decimal):
+    def __new__(cls, a):
+        self = super().__new__(cls, a); self.a, self.n, self.log = a, 0, []
+        return self
+class Stamp(__import__('datetime').date):
+    def __new__(cls, a):
+        self = super().__new__(cls, *([a, 1, 1] if type(a) is int else [a]))
+        self.a, self.n, self.log = a, 0, []
+        return self
 class Restored(Cached):
     def __setstate__(self, state): self.a, self.n, self.log = state['a'], -1, None
 """
 
 
-@pytest.mark.parametrize("kind", ["Arguments", "Slotted", "Failure", "Cached", "Restored"])
+@pytest.mark.parametrize(
+    "kind", ["Arguments", "Slotted", "Failure", "Number", "Stamp", "Cached", "Restored"]
+)
 def test_data_that_its_own_pickle_leaves_out(kind: str) -> None:
     """A counter and a list are there as they are here, and come home changed; a new object has its
     own.

@@ -42,6 +42,12 @@ def is_own(module: types.ModuleType) -> bool:
     return bool(places) and all(_own_file(str(Path(place).absolute())) for place in places)
 
 
+def has_made(cls: type) -> bool:
+    """Whether a class is of the notebook or of a module of the user's."""
+    module = sys.modules.get(cls.__module__)
+    return cls.__module__ == "__main__" or (module is not None and is_own(module))
+
+
 def loaded() -> list[str]:
     """The names of all that are loaded."""
     found: dict[str, object] = dict(sys.modules)

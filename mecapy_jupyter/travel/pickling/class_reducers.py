@@ -13,6 +13,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, cast
 
+from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.hooks import abstract_classes, pickles
 from mecapy_jupyter.travel.pickling import by_name_reducers
 
@@ -107,9 +108,9 @@ def _again(
     itself.
     """
     with _quiet(bases):
-        if kind.__module__ != "__main__":
+        if not user_modules.has_made(kind):
             return pickles.make_skeleton_class(kind, name, bases, keywords, tracker, extra)
-        standard = next(one for one in kind.__mro__ if one.__module__ != "__main__")
+        standard = next(one for one in kind.__mro__ if not user_modules.has_made(one))
         made = standard.__new__(kind, name, bases, dict(keywords))
         return pickles.lookup_class_or_track(tracker, made)
 
@@ -119,18 +120,14 @@ def _nothing(**_keywords: object) -> None: ...
 
 @contextmanager
 def _quiet(bases: tuple[Any, ...]) -> Generator[None]:
-    """Inside the block, no `__init_subclass__` of the notebook's classes runs."""
+    """Inside the block, no `__init_subclass__` of the user's classes runs."""
     user_classes: list[type] = [
         one
         for base in bases
         for one in getattr(base, "__mro__", ())
-        if one.__module__ == "__main__"
+        if "__init_subclass__" in vars(one) and user_modules.has_made(one)
     ]
-    hooks: dict[type, Any] = {
-        one: vars(one)["__init_subclass__"]
-        for one in user_classes
-        if "__init_subclass__" in vars(one)
-    }
+    hooks: dict[type, Any] = {one: vars(one)["__init_subclass__"] for one in user_classes}
     for one in hooks:
         type.__setattr__(one, "__init_subclass__", staticmethod(_nothing))
     try:

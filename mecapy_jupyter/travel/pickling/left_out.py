@@ -1,6 +1,6 @@
-"""Pickles objects of the user's classes with what their own `__reduce__` or `__getstate__` leaves
-out, if it is plain data: a cell reads and changes it like the rest. Part of `reducers`. The
-functions named in the results run on the other side.
+"""Pickles objects of the user's classes with what their `__reduce__` or `__getstate__` leaves out,
+if it is plain data: a cell reads and changes it like the rest. Part of `reducers`. The functions
+named in the results run on the other side.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from mecapy_jupyter.travel.pickling import object_reducers
 _HOW = "__reduce_ex__", "__reduce__", "__getstate__"
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _DEPTH = 4
+_PYTHONS = sys.stdlib_module_names
 
 
 def reduced(obj: Any) -> Any:
@@ -54,15 +55,13 @@ def _set(obj: Any, state: tuple[Any, dict[str, Any]]) -> None:
 
 @functools.lru_cache(maxsize=4096)
 def _is_written_by_user(cls: Any) -> bool:
+    """Or inherited from a type of Python's, such as Decimal, that knows nothing of attributes."""
     if cls in copyreg.dispatch_table or issubclass(cls, type):
         return False
-    for base in cast("tuple[type, ...]", cls.__mro__):
-        if any(isinstance(vars(base).get(name), types.FunctionType) for name in _HOW):
-            module = sys.modules.get(base.__module__)
-            return base.__module__ == "__main__" or (
-                module is not None and user_modules.is_own(module)
-            )
-    return False
+    bases: tuple[type, ...] = cls.__mro__
+    how = next(base for base in bases if not vars(base).keys().isdisjoint(_HOW))
+    is_pythons = how is not object and how.__module__.partition(".")[0] in _PYTHONS
+    return user_modules.has_made(how) or (is_pythons and user_modules.has_made(cls))
 
 
 def _attributes(obj: Any) -> dict[str, Any]:
