@@ -23,6 +23,19 @@ def test_a_wrapper_of_a_replaced_function(kernel: Kernel) -> None:
     assert here.replace("np.float64(101.5)", "101.5").startswith("(101.5, ")
 
 
+def test_a_special_method_of_a_library_s_class(kernel: Kernel) -> None:
+    """How its objects are shown and added up, with what it calls; at home it stays in place."""
+    assert kernel.run(
+        "from fractions import Fraction\nshown, inch = Fraction.__repr__, 'in'\n"
+        "Fraction.__repr__ = lambda self: f'{shown(self)} {inch}'\n"
+        "Fraction.__matmul__ = lambda self, other: max(self, other)"
+    ).ok
+    ran = kernel.run("%%mecapy\nFraction(1, 2), Fraction(1, 2) @ 1")
+    here = kernel.value("Fraction(1, 2), Fraction(1, 2) @ 1")
+    kernel.run("Fraction.__repr__ = shown; del Fraction.__matmul__")
+    assert ran.ok and ran.results[0]["data"]["text/plain"] == here == "(Fraction(1, 2) in, 1)"
+
+
 @pytest.mark.cell("said", "Additions that cannot travel")
 def test_what_cannot_travel_in_a_library_is_said(kernel: Kernel) -> None:
     """By its name, once, with the cure."""

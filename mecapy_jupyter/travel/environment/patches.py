@@ -139,7 +139,8 @@ def _keep(module: str, inside: str, names: Mapping[str, Any]) -> None:
 
 def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any, Any]]:
     for name, value in names.items():
-        if type(value) in _NOBODYS or name.startswith("__"):
+        special = name.startswith("__") and not (in_class and type(value) is types.FunctionType)
+        if special or type(value) in _NOBODYS:
             continue
         if state_pickler.is_users(value) or (in_class and _holds_users(value)):
             yield name, _NO_KEY, value
