@@ -113,8 +113,13 @@ with open("a.txt", "w") as out:
     out.write("x")
 with io.StringIO() as text, ThreadPoolExecutor(1) as threads, ProcessPoolExecutor(1) as processes:
     done = threads.submit(len, "abc").result() + processes.submit(len, "ab").result()
-import os
+import contextlib, multiprocessing, os, sqlite3, zipfile
+with zipfile.ZipFile("a.zip", "w") as archive, multiprocessing.Pool(1) as pool:
+    archive.writestr("a", "x")
+with contextlib.closing(sqlite3.connect(":memory:")) as database:
+    database.execute("select 1")
 os.remove("a.txt")
+os.remove("a.zip")
 """
 
 

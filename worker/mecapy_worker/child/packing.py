@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, cast
@@ -159,10 +159,29 @@ def _that_can(
     return changes.only(can)
 
 
+def _is_closed(connection: Any) -> bool:
+    try:
+        connection.total_changes  # noqa: B018 asked for
+    except Exception:  # sqlite3.ProgrammingError, without importing it
+        return True
+    return False
+
+
+_SPENT: dict[tuple[str, str], Callable[[Any], bool]] = {
+    ("h5py._hl.files", "File"): lambda file: not file,
+    ("zipfile", "ZipFile"): lambda file: file.fp is None,
+    ("multiprocessing.pool", "Pool"): lambda pool: pool._state != "RUN",
+    ("sqlite3", "Connection"): _is_closed,
+}
+
+
 def _is_spent(value: object) -> bool:
     """Leftovers of a `with` block, such as a closed file or a finished executor, which nobody
     misses.
     """
+    kind = type(value).__module__, type(value).__qualname__
+    if kind in _SPENT:
+        return _SPENT[kind](value)
     if issubclass(type(value), io.IOBase):
         try:
             return cast(io.IOBase, value).closed
