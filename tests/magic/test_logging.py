@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+
 import pytest
+
+from mecapy_jupyter.travel.environment import logging_state
 
 from .conftest import Kernel
 
@@ -84,3 +88,9 @@ def test_a_text_that_a_handler_fills_is_said_to_wait(kernel: Kernel) -> None:
     assert "`buffer` does not change while the cell runs" in ran.stderr, ran
     assert kernel.value("seen, buffer.getvalue()") == r"('one\n', 'one\ntwo\n')"
     kernel.run("log.handlers.clear()")
+
+
+def test_a_logger_has_no_attributes_of_its_own() -> None:
+    """What Python sets itself is not sent."""
+    logging.getLogger("of.this.test")
+    assert "of.this.test" not in logging_state.settings()["attributes"]

@@ -19,7 +19,7 @@ _LEVELS = {
     level: logging.getLevelName(level)
     for level in (0, logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR, logging.CRITICAL)
 }
-_ATTRIBUTES = vars(logging.Logger("")).keys()
+_ATTRIBUTES = {*vars(logging.Logger("")), "manager"}
 _FACTORY, _CLASS = logging.getLogRecordFactory(), logging.getLoggerClass()
 
 
