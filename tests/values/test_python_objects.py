@@ -173,6 +173,16 @@ ROWS = {
         "seen = b.strides, b.flags.writeable, b[5, 5, 2], c[0] is b; d = b[:2]",
         "seen == ((0, 0, 8), False, 2.0, True) and d.strides == (0, 0, 8) and d[1, 9, 1] == 1",
     ),
+    "objects with traits, observed and linked": (
+        "import traitlets\nclass M(traitlets.HasTraits):\n    a = traitlets.Int(1)\n"
+        "    @traitlets.observe('a')\n    def _own(self, change): own.append(change['new'])\n"
+        "own, seen = [], []; m, n = M(), M(); m.more = [1]; traitlets.link((m, 'a'), (n, 'a'))\n"
+        "m.observe(lambda change: seen.append(change['new']), 'a')",
+        "m n own seen M",
+        "m.a = 5; there = n.a, [*own], [*seen]; m.more.append(2); k = M(a=3); n.a = 4",
+        "there == (5, [5, 5], [5]) and (m.a, m.more, k.a) == (4, [1, 2], 3) and own == [5, 5, 3, "
+        "4, 4] and seen == [5, 4] and not m.set_trait('a', 6) and n.a == 6 and seen[-1] == 6",
+    ),
     "a strided window of the other byte order": (
         "a = np.arange(6, dtype='>i2'); w = a[::2]; alone = np.arange(6, dtype='>f4')[::-1]",
         "a w alone",

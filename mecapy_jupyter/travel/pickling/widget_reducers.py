@@ -1,4 +1,4 @@
-"""Pickles widgets (ipywidgets): the values of their traits, observers and attributes.
+"""Pickles widgets (ipywidgets) and objects with traits: the values, observers and attributes.
 
 The page knows a widget by its model's id, which is equal on both sides. Known for ipywidgets 8 and
 traitlets 5; tests/magic/test_widgets.py is the canary. It never imports a package.
@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
+from mecapy_jupyter.travel.environment import user_modules
 from mecapy_jupyter.travel.hooks import pickles
 
 comm_of_known: Callable[[str], Any] | None = None
@@ -46,15 +47,21 @@ def is_widget(obj: object) -> bool:
 
 
 def takes_apart(cls: type[Any]) -> bool:
-    """Whether widgets of a class are pickled here: those without a way of their own."""
+    """Whether objects of a class are pickled here: widgets, and objects with traits of a class of
+    the user's; those without a way of their own.
+    """
+    traitlets: Any = sys.modules.get("traitlets")
+    if traitlets is None or not issubclass(cls, traitlets.HasTraits) or not pickles.by_default(cls):
+        return False
     library = _library()
-    return library is not None and issubclass(cls, library.Widget) and pickles.by_default(cls)
+    is_widget = library is not None and issubclass(cls, library.Widget)
+    return is_widget or user_modules.has_made(cls)
 
 
 def reduced(obj: Any) -> Any:
     """How to pickle a widget of such a class."""
     cls: Any = cast(Any, type(obj))
-    model_id: str = obj._model_id or ""
+    model_id: str = (is_widget(obj) and obj._model_id) or ""
     return _again, (cls, model_id), _state(obj), None, None, _put
 
 
@@ -66,7 +73,7 @@ def _state(widget: Any) -> State:
         {name: value for name, value in traits.items() if name not in _ENDS_HERE},
         {name: value for name, value in held.items() if name not in _OF_TRAITLETS},
         list(_observers(widget)),
-        widget.comm is not None,
+        is_widget(widget) and widget.comm is not None,
     )
 
 
@@ -82,7 +89,8 @@ def _observers(widget: Any) -> Iterable[tuple[Any, Any, Any]]:
 
 def _again(cls: Any, model_id: str) -> Any:
     widget: Any = cls.__new__(cls)
-    widget._model_id = model_id or None
+    if is_widget(widget):
+        widget._model_id = model_id or None
     return widget
 
 
@@ -100,6 +108,8 @@ def _put(widget: Any, state: State) -> None:
         widget._trait_notifiers[name][kind].remove(callback)
     for name, kind, callback in observers:
         widget._trait_notifiers.setdefault(name, {}).setdefault(kind, []).append(callback)
+    if not is_widget(widget):
+        return
     if is_open and widget.comm is None:
         _connect(widget)
     elif not is_open and widget.comm is not None:
