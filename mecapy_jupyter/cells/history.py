@@ -14,9 +14,8 @@ import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
-
 from mecapy_jupyter.shared.units import clock
+from mecapy_jupyter.shared.user_folders import user_folders
 
 LAST = 5
 _MOST_LINES, _MOST_CELLS = 40, 2000
@@ -118,7 +117,7 @@ def _last(key: str) -> str:
 
 
 def _folder(kind: str) -> Path:
-    return platformdirs.user_state_path("mecapy") / kind
+    return user_folders().state / kind
 
 
 def _add(path: Path, line: str) -> None:

@@ -13,11 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
-import platformdirs
-
 from mecapy_jupyter.client import logins
 from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.shared.secret import Secret, write_private
+from mecapy_jupyter.shared.user_folders import user_folders
 from mecapy_jupyter.stack.embedded import Endpoint, ensure, joined
 
 __all__ = ["KEYS", "Endpoint", "config_file", "named", "read", "resolve", "set_value"]
@@ -88,7 +87,7 @@ def named() -> bool:
 
 
 def config_file() -> Path:
-    return platformdirs.user_config_path("mecapy") / "config.toml"
+    return user_folders().config / "config.toml"
 
 
 def read() -> dict[str, str]:

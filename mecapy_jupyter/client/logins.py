@@ -17,11 +17,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any
 
-import platformdirs
-
 from mecapy_jupyter.client.device_login import LoginEnded, LoginIssuer, LoginTokens, renew, revoke
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.secret import Secret, write_private
+from mecapy_jupyter.shared.user_folders import user_folders
 
 _SERVICE = "mecapy"
 _LOCKED_S = 60.0
@@ -129,7 +128,7 @@ def forget(url: str) -> bool:
 
 
 def file() -> Path:
-    return platformdirs.user_config_path("mecapy") / "logins.json"
+    return user_folders().config / "logins.json"
 
 
 def _entry(url: str, issuer: LoginIssuer, tokens: LoginTokens) -> dict[str, Any]:

@@ -15,9 +15,8 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-import platformdirs
-
 from mecapy_jupyter import wire
+from mecapy_jupyter.shared.user_folders import user_folders
 
 _KEY_BYTES = 32
 
@@ -40,7 +39,7 @@ def keyed(digest: bytes) -> str:
 
 
 def key_file() -> Path:
-    return platformdirs.user_config_path("mecapy") / "signing-key"
+    return user_folders().config / "signing-key"
 
 
 def _signature(request: wire.TaskRequest, key: bytes) -> str:

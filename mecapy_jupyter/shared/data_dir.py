@@ -7,9 +7,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import platformdirs
-
 from mecapy_jupyter.shared.processes import boot_id, is_alive
+from mecapy_jupyter.shared.user_folders import user_folders
 from mecapy_jupyter.wire.json_fields import as_object
 from mecapy_jupyter.wire.stack import StackState
 
@@ -44,7 +43,7 @@ class DataDir:
 
 def data_dir(data: Path | str | None = None) -> DataDir:
     """The stack's data directory, by default the user's own."""
-    folder = Path(data).expanduser() if data else platformdirs.user_data_path("mecapy")
+    folder = Path(data).expanduser() if data else user_folders().data
     # Not resolve: it must be the same before and after it exists.
     return DataDir(Path(os.path.abspath(folder)))  # noqa: PTH100
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import pytest
 
 from mecapy_jupyter.cells import history, submitter
@@ -13,15 +12,12 @@ from mecapy_jupyter.cells import history, submitter
 
 @pytest.fixture(autouse=True)
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    _state_in(tmp_path / "state", monkeypatch)
-    return tmp_path / "state"
+    return _state_in(tmp_path / "state", monkeypatch)
 
 
-def _state_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def user_state_path(_name: str) -> Path:
-        return place
-
-    monkeypatch.setattr(platformdirs, "user_state_path", user_state_path)
+def _state_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_STATE_HOME", str(place))
+    return place / "mecapy"
 
 
 def test_the_last_five_runs() -> None:

@@ -9,7 +9,7 @@ import sys
 import sysconfig
 import types
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 from mecapy_jupyter.shared.errors import CannotSend
@@ -107,9 +107,14 @@ class OwnSources:
     def __init__(self) -> None:
         self._found: dict[str, ModuleSource] = {}
         self._seen = set[str]()
-        self._loaded: dict[str, list[str]] = {}
+
+    @cached_property
+    def _loaded(self) -> dict[str, list[str]]:
+        """By package, and only for a module of the user's: most cells need none."""
+        loaded: dict[str, list[str]] = {}
         for name in list(sys.modules):
-            self._loaded.setdefault(name.partition(".")[0], []).append(name)
+            loaded.setdefault(name.partition(".")[0], []).append(name)
+        return loaded
 
     def of(self, names: Iterable[str]) -> list[ModuleSource]:
         """As `collect`: of these names, and of those before."""
