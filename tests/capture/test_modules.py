@@ -148,6 +148,7 @@ def test_state_is_the_data(write: Write) -> None:
         },
     )
     assert set(module_state.of(importlib.import_module("stateful"), user_modules.is_own)) == {
+        "__doc__",
         "X",
         "_Y",
         "c",
