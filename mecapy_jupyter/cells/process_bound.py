@@ -51,7 +51,8 @@ def _caches(packed: payload.Packed) -> list[str]:
 def _of_modules(packed: payload.Packed) -> Iterator[object]:
     """What stands in the user's modules that travel, and in their classes."""
     for source in packed.prelude["modules"]:
-        for value in list(vars(sys.modules.get(source["name"], packed)).values()):
+        loaded = sys.modules.get(source["name"])
+        for value in list(vars(loaded).values()) if loaded is not None else ():
             yield value
             if isinstance(value, type) and value.__module__ == source["name"]:
                 yield from vars(value).values()

@@ -8,8 +8,11 @@ from .conftest import Kernel
 
 STATES = {
     "its state cannot be had there": (
-        "def __getstate__(self): return {'n': self.n, 'here': self.here}\n    def "
-        "__setstate__(self, state): self.n = state['n']"
+        "def __getstate__(self): return {'n': self.n / (not hasattr(self, 'lock'))}\n    def "
+        "__setstate__(self, state): self.n = int(state['n'])"
+    ),
+    "it cannot be made again there": (
+        "def __reduce__(self): return type(self), ((), 1)[hasattr(self, 'lock')]"
     ),
     "its state cannot travel": "def __setstate__(self, state): self.n = state['n']",
     "nor by itself": "",

@@ -198,6 +198,18 @@ def test_a_package_that_fills_a_registry_when_it_is_imported_works(kernel: Kerne
     assert kernel.value("there") == "(['inch', 'm', 'mm'], 0.0254, 0.001)"
 
 
+def test_a_package_that_the_cell_imports_first(kernel: Kernel, project: Path) -> None:
+    """Its parts and what they hold are here afterwards as after an import here."""
+    (project / "first_in_cell").mkdir()
+    (project / "first_in_cell" / "__init__.py").write_text("HELD = []\n")
+    (project / "first_in_cell" / "part.py").write_text(
+        "from . import HELD\ndef add(x):\n    HELD.append(x)\n    return HELD\n"
+    )
+    ran = kernel.run("%%mecapy\nimport first_in_cell.part as part\nheld = part.add(3)")
+    assert ran.ok, ran.text
+    assert kernel.value("held, part.add(4) is held, held") == "([3, 4], True, [3, 4])"
+
+
 def test_a_module_made_at_run_time_travels(kernel: Kernel) -> None:
     """Put into `sys.modules`, it is there; its functions read its values, and changes come home."""
     run(

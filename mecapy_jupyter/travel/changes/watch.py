@@ -205,7 +205,7 @@ def _of_reduced(
     again, taken = looks.by_reduction(obj, numbered)
     sets_itself = hasattr(cast(Any, type(obj)), "__setstate__")
     if issubclass(type(taken), Exception):
-        if sets_itself:
+        if sets_itself or before[1] != "raw":
             return "state", [tokens.Unsendable(taken)]
         now = now if now[1] == "raw" else [None, "raw", *(again[2:])]
     elif not tokens.same(before[0], now[0]) and tokens.same(now[0], again[0]):
