@@ -212,3 +212,16 @@ def test_functions_that_autoreload_changed_travel_with_the_text_of_now(write: Wr
     write(reloaded_law=text)
     [sent] = user_modules.collect(["reloaded_law"])
     assert sent.source == text
+
+
+def test_code_that_a_decorator_generated_is_no_edit(write: Write) -> None:
+    """Hypothesis' functions name this file and are not in it; what the file lacks is an edit."""
+    text = "from hypothesis.stateful import initialize\nclass Steps:\n    @initialize()\n"
+    write(generated_steps=f"{text}    def empty(self): pass\ndef law(): return 1\n")
+    importlib.import_module("generated_steps")
+    assert len(user_modules.collect(["generated_steps"])) == 1
+    write(generated_later=f"{text}    def empty(self): pass\ndef law(): return 1\n")
+    importlib.import_module("generated_later")
+    write(generated_later=f"{text}    def empty(self): pass\n")
+    with pytest.raises(CannotSend, match=r"'law' is different now"):
+        user_modules.collect(["generated_later"])

@@ -74,10 +74,11 @@ def test_a_recursion_without_end(kernel: Kernel) -> None:
 
 def test_sys_exit(kernel: Kernel) -> None:
     """As at home: SystemExit in one line, and IPython's advice once."""
-    here, there = (
-        kernel.run("import sys; sys.exit(2)"),
-        kernel.run("%%mecapy\nimport sys; sys.exit(2)"),
-    )
+    not_said_yet = "IPython.core.interactiveshell.__dict__.pop('__warningregistry__', None)"
+    kernel.run(f"import IPython; {not_said_yet}")
+    here = kernel.run("import sys; sys.exit(2)")
+    kernel.run(not_said_yet)
+    there = kernel.run("%%mecapy\nimport sys; sys.exit(2)")
     assert (there.error, there.stderr.count("To exit: use")) == (
         here.error,
         here.stderr.count("To exit: use"),
