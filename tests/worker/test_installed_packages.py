@@ -1,9 +1,12 @@
-"""What is installed is read again when a task holds all files that the worker may open."""
+"""What is installed: the modules and their distributions, read again when a task holds all files
+that the worker may open.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+from importlib.metadata import packages_distributions, version
 
 import pytest
 
@@ -29,3 +32,16 @@ async def test_it_is_read_again(worker: Consumer, monkeypatch: pytest.MonkeyPatc
         await twice.wait()
     assert not telling.done()
     telling.cancel()
+
+
+async def test_modules_have_the_distributions_that_python_names() -> None:
+    """A declared one (yaml), one known by its files (numpy), and all others."""
+    found = installed_packages.packages()
+    assert found["yaml"] == ["PyYAML", version("PyYAML")]
+    assert found["numpy"] == ["numpy", version("numpy")]
+    owners = packages_distributions()
+    shared = owners.keys() & found.keys()
+    assert len(shared) > 50
+    assert {name: found[name] for name in shared} == {
+        name: [owners[name][0], version(owners[name][0])] for name in shared
+    }
