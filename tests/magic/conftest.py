@@ -60,6 +60,13 @@ class Ran:
         return self.reply["status"] == "ok"
 
     @property
+    def pictures(self) -> list[dict[str, Any]]:
+        """Displays, without the live block of a cell that takes long."""
+        return [
+            one for one in self.displays if 'role="status"' not in one["data"].get("text/html", "")
+        ]
+
+    @property
     def error(self) -> str:
         return self.errors[0]["ename"] if self.errors else ""
 

@@ -80,14 +80,14 @@ def test_the_current_figure_goes_on(kernel: Kernel) -> None:
     """
     kernel.run(f"{KEEPS_OPEN}import matplotlib.pyplot as plt")
     ran = kernel.run("%%mecapy\nplt.figure(figsize=(3, 2)); plt.plot([1, 2]); plt.title('one');")
-    assert len(ran.displays) == 1, ran.displays
+    assert len(ran.pictures) == 1, ran.pictures
     assert kernel.value("plt.get_fignums(), plt.gca().get_title()") == "([1], 'one')"
     assert not kernel.run("plt.xlabel('later'); fig = plt.gcf()").displays
     ran = kernel.run(
         "%%mecapy\nplt.plot([3, 4])\n"
         "print(plt.gcf() is fig, plt.get_fignums(), plt.gca().get_xlabel())\nplt.figure(7);"
     )
-    assert ran.stdout == "True [1] later\n" and len(ran.displays) == 1
+    assert ran.stdout == "True [1] later\n" and len(ran.pictures) == 1
     assert kernel.value("plt.get_fignums(), len(fig.axes[0].lines), plt.gcf() is fig") == (
         "([1, 7], 2, False)"
     )
@@ -100,7 +100,7 @@ def test_a_figure_that_is_not_open_is_not_opened(kernel: Kernel) -> None:
     """Drawing into the axes of a figure that was closed leaves pyplot without one."""
     kernel.run(f"{PLOT}")
     ran = kernel.run("%%mecapy\nax.plot([1, 2]); ax.set_title('there'); print(plt.get_fignums())")
-    assert ran.stdout == "[]\n" and not ran.displays
+    assert ran.stdout == "[]\n" and not ran.pictures
     assert kernel.value("ax.get_title(), len(ax.lines), plt.get_fignums()") == "('there', 1, [])"
 
 
@@ -120,10 +120,10 @@ def test_a_backend_that_shows_nothing_shows_nothing_there(kernel: Kernel) -> Non
     """
     kernel.run("import matplotlib; matplotlib.use('Agg')\nimport matplotlib.pyplot as plt")
     ran = kernel.run("%%mecapy\nplt.plot([1, 2]); print(plt.get_backend().lower())")
-    assert ran.stdout == "agg\n" and not ran.displays
+    assert ran.stdout == "agg\n" and not ran.pictures
     assert kernel.value("plt.get_fignums(), plt.get_backend().lower()") == "([1], 'agg')"
     kernel.run("plt.close('all')\n%matplotlib inline")
     ran = kernel.run("%%mecapy\nplt.plot([1, 2]);")
-    assert len(ran.displays) == 1
+    assert len(ran.pictures) == 1
     assert kernel.run("%%mecapy\nimport matplotlib; matplotlib.use('svg')").ok
     assert kernel.value("plt.get_backend().lower()") == "'svg'"

@@ -177,7 +177,7 @@ read = (lib.TABLE, importlib.resources.files("lib").joinpath("table.csv").read_t
         pkgutil.get_data("lib", "table.csv"), numpy.load("cache.npy").sum(), result)
 """)
     assert ran.ok, ran.text
-    assert "script __main__" in ran.stdout and not ran.displays
+    assert "script __main__" in ran.stdout and not ran.pictures
     assert kernel.value("read") == "('7', '7', b'7', np.float64(3.0), 42)"
 
 
