@@ -20,6 +20,7 @@ class Gate:
         descriptor, name = tempfile.mkstemp(prefix=".gate-", dir=sys.prefix)
         os.close(descriptor)
         self._file = Path(name)
+        self.path = name
         self.shut = f"__import__('os').path.exists({name!r})"
         self.wait = f"while {self.shut}: __import__('time').sleep(0.02)\n"
 

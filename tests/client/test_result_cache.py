@@ -9,8 +9,15 @@ import pytest
 from mecapy_jupyter import Client, remote
 from mecapy_jupyter.client.caching_task import CachingTask
 
+from ..gate import Gate
+
 SLOW = """
-def solve(x):
+import os
+
+
+def solve(x, held_back_by=""):
+    while held_back_by and os.path.exists(held_back_by):
+        pass
     total = 0
     for step in range(4_000_000):
         total += step
@@ -47,25 +54,22 @@ def test_equal_calls_at_once_run_once(client: Client, capfd: pytest.CaptureFixtu
 
 
 def test_what_is_not_kept_runs_for_each(client: Client):
-    """Two at once that read the clock: the second waits, and then runs itself."""
-
-    def now() -> float:
-        import time
-
-        for _ in range(3_000_000):
-            pass
-        return time.time()
-
+    """Two at once that draw by chance: the second waits for the first, and then runs itself."""
     cached = client.options(cache=True)
-    first, second = cached.submit(now), cached.submit(now)
-    assert first.result() < second.result() and first.id != second.id
+    drawn = _of_a_notebook("import uuid\ndef drawn(): return uuid.uuid4().hex", "drawn")
+    first, second = (cached.submit(drawn) for _ in range(2))
+    assert isinstance(first, CachingTask) and isinstance(second, CachingTask)
+    assert first.result() != second.result()
+    ran = [client.gateway.get(f"/tasks/{task.id}") for task in (first, second)]
+    assert ran[0]["completed_at"] < ran[1]["started_at"]
 
 
-def test_a_waiting_call_is_cancelled_alone(client: Client):
+def test_a_waiting_call_is_cancelled_alone(client: Client, gate: Gate):
     """What the other has begun goes on."""
     cached = client.options(cache=True)
-    first, second = cached.submit(_solve(), 7), cached.submit(_solve(), 7)
+    first, second = (cached.submit(_solve(), 7, gate.path) for _ in range(2))
     assert second.cancel() and second.cancelled()
+    gate.open()
     assert first.result() == 7999998000007
 
 

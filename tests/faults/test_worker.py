@@ -138,6 +138,25 @@ def test_spare_child_killed(stack: Stack) -> None:
         assert stack.final(task)["attempt"] == 1
 
 
+def test_child_killed_that_has_not_read_its_task(stack: Stack) -> None:
+    """kill -9 of the children that wait, after a task has gone to one: another child runs it."""
+    victims = [child for worker in stack.of("worker") for child in ready(stack, worker)[1]]
+    for child in victims:
+        child.suspend()
+    task = stack.submit("1", 1)
+    stack.until(
+        lambda: any(
+            "in child" in line and task.id in line
+            for worker in stack.of("worker")
+            for line in worker.said().splitlines()
+        ),
+        "a child has it",
+    )
+    for child in victims:
+        child.kill()
+    assert stack.final(task)["attempt"] == 1
+
+
 def test_child_killed_while_its_end_is_recorded(stack: Stack, gate: Gate) -> None:
     """kill -9 of a child that has given its word, while the row is waited for: its word stands."""
     task = stack.submit(held(gate, "said"), "said")

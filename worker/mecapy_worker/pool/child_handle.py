@@ -72,6 +72,7 @@ class ChildHandle:
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(_QUEUED_FRAMES)
         self._large = asyncio.Semaphore(1)
         self._limit: LimitExceeded | None = None
+        self._sent = 0
         self._pump: asyncio.Task[None] | None = None
         self.memory_bytes = 0  # when it was looked at last
         self._last_cpu: tuple[float, float] | None = None  # when, and how much it was
@@ -97,8 +98,16 @@ class ChildHandle:
         await self.send_frame(frame_of(message, body, fds))
 
     async def send_frame(self, frame: Frame) -> None:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        self._sent += 1
+        try:
             await self._channel.send_frame(frame)
+        except (BrokenPipeError, ConnectionResetError):
+            self._channel.unread = True
+
+    @property
+    def never_began(self) -> bool:
+        """It died before it had read its task: another child may have the task."""
+        return self._channel.unread and self._sent == 1
 
     async def receive(self) -> Frame | None:
         """The next frame of the child alone, without output and limits (for the probe)."""

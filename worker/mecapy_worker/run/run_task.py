@@ -23,6 +23,8 @@ from mecapy_worker.egress import egress_broker
 from mecapy_worker.log import log
 from mecapy_worker.packages.requested import PackagesRefused
 from mecapy_worker.pool.child_factory import READY_WITHIN_S
+from mecapy_worker.pool.child_handle import ChildHandle
+from mecapy_worker.pool.nest import AddedPackages
 from mecapy_worker.pool.zygote_client import START_WITHIN_S
 from mecapy_worker.retry import retry_transient
 from mecapy_worker.run import checkpoints, escalation, failure_messages
@@ -35,9 +37,12 @@ from mecapy_worker.run.parent_results import OpenedParents, open_parents
 from mecapy_worker.run.record import conclude, failed, leave, record, refused
 from mecapy_worker.run.relay import Relay
 from mecapy_worker.run.shielded import LEAVING_S, shielded
+from mecapy_worker.shared.message_codec import frame_of
 from mecapy_worker.shared.messages import TaskMessage
 
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_CHILDREN_A_TASK = 3
+"""One may have been killed while it waited, unnoticed until it has the task."""
 CHILD_WITHIN_S = START_WITHIN_S + READY_WITHIN_S
 """The zygote may have to be started again, or a child that was not ready in time."""
 
@@ -145,22 +150,24 @@ async def _in_child(
     last = await checkpoints.opened(started, blobs, len(fds), stack)
     fds += last
     timer.stage("inputs")
-    added = await add_packages(work, started, running, writer)
-    try:
-        async with asyncio.timeout(CHILD_WITHIN_S):
-            child = await stack.enter_async_context(work.pool.child(started.owner, added))
-    except TimeoutError:
-        raise _NoChild from None
-    timer.stage("child")
-    metrics.input_bytes.inc(sum(os.fstat(fd).st_size for fd in fds) + len(payload.pickle))
-    log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
     message = replace(_task_message(request, parents), checkpoint=bool(last))
-    await child.send(message, payload.pickle + parents.streams, fds)
-    async with egress_broker.opened(work.db, work.egress, started, child):
-        home_s = None if work.is_believed(started.owner) else 0.0
-        kept = checkpoints.CheckpointStore(work, started, blobs, child.outbox)
-        allowed_s = escalation.allowed_s(work.settings, started)
-        end = await Relay(child, running, writer, kept, home_s).run(allowed_s)
+    task = frame_of(message, payload.pickle + parents.streams, fds)
+    metrics.input_bytes.inc(sum(os.fstat(fd).st_size for fd in fds) + len(payload.pickle))
+    added = await add_packages(work, started, running, writer)
+    home_s = None if work.is_believed(started.owner) else 0.0
+    left = _CHILDREN_A_TASK
+    while True:
+        left -= 1
+        async with AsyncExitStack() as lent:
+            child = await lent.enter_async_context(_lent(work, started, added, timer))
+            await child.send_frame(task)
+            async with egress_broker.opened(work.db, work.egress, started, child):
+                kept = checkpoints.CheckpointStore(work, started, blobs, child.outbox)
+                allowed_s = escalation.allowed_s(work.settings, started)
+                end = await Relay(child, running, writer, kept, home_s).run(allowed_s)
+            if not (left and child.never_began) or running.stop_reason:
+                stack.push_async_exit(lent.pop_all())
+                break
     if running.overstayed and home_s is None:
         work.overstayed(started.owner)
     timer.stage("run")
@@ -169,6 +176,25 @@ async def _in_child(
     outcome = await outcome_of(end, child.outbox, blobs, work.settings, request)
     timer.stage("result")
     return outcome
+
+
+@contextlib.asynccontextmanager
+async def _lent(
+    work: Context,
+    started: tasks.StartedAttempt,
+    added: AddedPackages | None,
+    timer: metrics.StageTimer,
+) -> AsyncGenerator[ChildHandle]:
+    """A child of the pool. Raises _NoChild if there is none in time."""
+    async with AsyncExitStack() as stack:
+        try:
+            async with asyncio.timeout(CHILD_WITHIN_S):
+                child = await stack.enter_async_context(work.pool.child(started.owner, added))
+        except TimeoutError:
+            raise _NoChild from None
+        timer.stage("child")
+        log.info("in child", task=started.task_id, attempt=started.attempt, child=child.pid)
+        yield child
 
 
 def _task_message(request: wire.TaskRequest, parents: OpenedParents) -> TaskMessage:

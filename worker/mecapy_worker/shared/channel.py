@@ -92,8 +92,11 @@ class Channel:
 
 class AsyncChannel:
     """The worker's end. Accepts no descriptors: the kernel discards what the other side attaches.
-    `large`: as for the decoder.
+    `large`: as for the decoder. `unread`: the other end closed before it had read all of what was
+    sent, as the kernel tells.
     """
+
+    unread = False
 
     def __init__(
         self,
@@ -128,6 +131,7 @@ class AsyncChannel:
             try:
                 data = await loop.sock_recv(self.sock, _CHUNK_BYTES)
             except ConnectionResetError:
+                self.unread = True
                 return None
             if not data:
                 return None
