@@ -14,7 +14,7 @@ from mecapy_jupyter.block import notes
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.block.surfaces import Notebook
 from mecapy_jupyter.capture.parts import path_to
-from mecapy_jupyter.cells import cell, history, replay, resubmit_check
+from mecapy_jupyter.cells import cell, history, process_bound, replay, resubmit_check
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared
 from mecapy_jupyter.client.client import Client
@@ -167,6 +167,7 @@ class _Carry:
     def _say(self, home: bind.Home, outcome: wire.Outcome, waiting: Sequence[str]) -> None:
         remarks = [
             *bind.remarks(home, self.task.id),
+            *process_bound.caches_left(home.caches),
             *cell.cache_remarks(self.task, outcome),
             *self.output.widgets.remarks(),
             *self.task.bring_folder(),

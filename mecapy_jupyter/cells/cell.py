@@ -13,7 +13,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.block import notes
 from mecapy_jupyter.block.live import OUTPUT, LiveBlock
 from mecapy_jupyter.block.surfaces import BarAlone
-from mecapy_jupyter.cells import history, kernel_shutdown, replay, resubmit_check
+from mecapy_jupyter.cells import history, kernel_shutdown, process_bound, replay, resubmit_check
 from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared, cancel
@@ -78,6 +78,7 @@ def come_home(shell: Shell, task: Task, block: LiveBlock) -> tuple[wire.Outcome,
     replay.remember(shell, home.value)
     block.finish(outcome, bind.came_back(shell.user_ns, home, names))
     remarks = [*bind.remarks(home, task.id), *widgets.remarks(), *cache_remarks(task, outcome)]
+    remarks += process_bound.caches_left(home.caches)
     for remark in [*remarks, *task.bring_folder(), *task.change_folder()]:
         notes.say(remark)
     return outcome, home

@@ -6,16 +6,14 @@ from __future__ import annotations
 
 import ast
 import dis
-import itertools
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from types import CodeType, FunctionType
 from typing import Any, cast
 
 from mecapy_jupyter.capture import parts
 from mecapy_jupyter.travel.environment import logging_records
-from mecapy_jupyter.travel.pickling import payload, reducers
+from mecapy_jupyter.travel.pickling import function_caches, payload
 
 _said: set[str] = set()
 
@@ -30,32 +28,31 @@ def remarks(packed: payload.Packed, source: str, values: Mapping[str, object]) -
     ]
 
 
+def caches_left(names: Iterable[str]) -> list[str]:
+    """Remarks, once each, on caches that a cell filled on the worker."""
+    return [
+        f"the cache of `{name}` did not come home: its results are computed again here; to keep "
+        "results, put them into a dict"
+        for name in _new_caches(names)
+    ]
+
+
 def _caches(packed: payload.Packed) -> list[str]:
-    """Remarks, once each, on functions of `functools.cache` with results: these cannot be read, so
-    they do not travel.
-    """
-    objects = itertools.chain(packed.memo.values(), _of_modules(packed))
-    found: list[Any] = [obj for obj in objects if type(obj) is reducers.CACHED]
-    full: list[str] = [each.__name__ for each in found if each.cache_info().currsize]
-    new = [name for name in dict.fromkeys(full) if f"cache of {name}" not in _said]
-    _said.update(f"cache of {name}" for name in new)
+    """Remarks, once each, on caches with results here."""
+    modules = (source["name"] for source in packed.prelude["modules"])
     return [
         (
             f"the cache of `{name}` stays here: the cell computes its results again, and "
             "what it caches is lost when it ends; to keep results, put them into a dict"
         )
-        for name in new
+        for name in _new_caches(function_caches.filled(packed.memo.values(), modules))
     ]
 
 
-def _of_modules(packed: payload.Packed) -> Iterator[object]:
-    """What stands in the user's modules that travel, and in their classes."""
-    for source in packed.prelude["modules"]:
-        loaded = sys.modules.get(source["name"])
-        for value in list(vars(loaded).values()) if loaded is not None else ():
-            yield value
-            if isinstance(value, type) and value.__module__ == source["name"]:
-                yield from vars(value).values()
+def _new_caches(names: Iterable[str]) -> list[str]:
+    new = [name for name in names if f"cache of {name}" not in _said]
+    _said.update(f"cache of {name}" for name in new)
+    return new
 
 
 def _log_buffers(packed: payload.Packed, values: Mapping[str, object]) -> list[str]:

@@ -39,7 +39,7 @@ class Home:
     """What came home. `left`: what did not, by name, with the reason; `changed`: input objects
     changed in place; `swaps`: those that need a new object; `replaced`: their names; `aside`:
     spared originals, and new objects with their changes; `folder`: files that the cell wrote;
-    `figures`: open figures of pyplot at the end, or None if there were none.
+    `figures`: open figures of pyplot at the end, or None; `caches`: of functions, that it filled.
     """
 
     bound: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -55,6 +55,7 @@ class Home:
     process_state: dict[str, Any] = field(default_factory=dict[str, Any])
     folder: Collected = field(default_factory=Collected)
     figures: OpenFigures | None = None
+    caches: tuple[str, ...] = ()
 
 
 def open_outcome(
@@ -103,6 +104,7 @@ def open_outcome(
         home["ambient"],
         home.get("folder") or Collected(),
         home.get("figures"),
+        home.get("caches", ()),
     )
 
 
@@ -196,9 +198,7 @@ def with_inputs(home: Home, inputs: Mapping[str, Any], namespace: Mapping[str, A
 
 
 def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str) -> BaseException:
-    """The exception for an outcome that is not completed. `rename`: the worker's file names → the
-    notebook's.
-    """
+    """The exception of an outcome. `rename`: the worker's file names → the notebook's."""
     error = outcome.error
     if outcome.state == wire.CANCELLED:
         when = "" if outcome.stopped_s is None else f" and stopped after {outcome.stopped_s:.1f} s"
@@ -221,9 +221,7 @@ def raised(outcome: wire.Outcome, home: Home, rename: Callable[[str], str] = str
 
 
 def _tells(exception: BaseException) -> bool:
-    """Whether its text is complete; one that is built from attributes lacks those that could not
-    travel.
-    """
+    """Whether its text is complete: it may be built from attributes that could not travel."""
     try:
         str(exception)
     except Exception:

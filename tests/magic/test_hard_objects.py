@@ -91,7 +91,7 @@ def test_a_lower_recursion_limit_travels(kernel: Kernel) -> None:
 @pytest.mark.cell("said", "`functools.cache`: results computed again")
 def test_a_full_cache_is_named_once(kernel: Kernel, project: Path) -> None:
     """The line names the function and says what to do; an empty cache is not mentioned. One of the
-    user's module is.
+    user's module is, and one that a cell fills.
     """
     (project / "caching.py").write_text(
         "import functools\n@functools.cache\ndef of_module(n): return n"
@@ -104,7 +104,27 @@ def test_a_full_cache_is_named_once(kernel: Kernel, project: Path) -> None:
         "@functools.lru_cache\ndef full_one(n): return n * n\n"
         "@functools.cache\ndef empty_one(n): return n * n\nfull_one(2)"
     )
-    first = kernel.run("%%mecapy\na = full_one(2) + empty_one(3)")
+    first = kernel.run("%%mecapy\na = full_one(2) + empty_one.__name__")
     assert "the cache of `full_one` stays here" in first.stderr, first
     assert "put them into a dict" in first.stderr and "empty_one" not in first.stderr
     assert kernel.run("%%mecapy\na = full_one(2)").stderr == "" and kernel.value("a") == "4"
+
+
+@pytest.mark.cell("said", "`functools.cache`: results computed again")
+def test_a_cache_that_a_cell_fills_is_named_once(kernel: Kernel) -> None:
+    """Also one of a method, and one that the cell makes; not one that it leaves empty."""
+    kernel.run(
+        "import functools\n@functools.lru_cache\ndef filled_one(n): return n\n"
+        "class Beam:\n    @staticmethod\n    @functools.cache\n    def of_beam(n): return n"
+    )
+    cell = (
+        "%%mecapy\n@functools.cache\ndef made_one(n): return n\n"
+        "@functools.cache\ndef left_empty(n): return n\n"
+        "a = filled_one(1) + Beam.of_beam(2) + made_one(3)"
+    )
+    ran = kernel.run(cell)
+    said = "the cache of `{}` did not come home"
+    for name in ("filled_one", "of_beam", "made_one"):
+        assert said.format(name) in ran.stderr, ran
+    assert "left_empty" not in ran.stderr and kernel.value("a") == "6"
+    assert kernel.run(cell).stderr == ""

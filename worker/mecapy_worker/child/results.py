@@ -19,7 +19,7 @@ from mecapy_jupyter.travel.environment.open_figures import OpenFigures
 from mecapy_jupyter.travel.files import collect as files
 from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import Index
-from mecapy_jupyter.travel.pickling import numbers, tracebacks
+from mecapy_jupyter.travel.pickling import function_caches, numbers, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from mecapy_worker.child import json_values, packing, result_files
 from mecapy_worker.child.shell import TaskShell
@@ -139,6 +139,9 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
     home["folder"], small = files.collect(_started_in[0], _found[0], task.keep, _found_index[0])
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
     home["left"] |= module_importer.served.left
+    if task.cell and patterns is None:
+        held = (*watch.objects().values(), *bound.values())
+        home["caches"] = function_caches.filled(held, module_importer.served.sources)
     figures = open_figures.current() if task.cell and patterns is None else None
     if figures is not None and (figures.numbered or _figures):
         home["figures"] = figures
