@@ -104,7 +104,7 @@ def keys(
         why = f"the content of its inputs cannot be read: {trouble!r}"
         raise content_key.NoContentKey(why) from trouble
     base, seeded = signing.keyed(key.base), signing.keyed(key.seeded)
-    return wire.CacheKeys(base, seeded, files=tuple(sorted(files)))
+    return wire.CacheKeys(base, seeded, files=tuple(sorted(files)), versions=dict(key.versions))
 
 
 def verdict(gateway: Gateway, wanted: wire.CacheKeys) -> str:

@@ -17,6 +17,11 @@ def versions(modules: Iterable[str], there: Mapping[str, str]) -> dict[str, str]
     """Distribution → version, for top-level modules. `there`: versions where the code will run,
     which count before those here.
     """
+    return {name: version for name, version in named(modules, there).items() if version}
+
+
+def named(modules: Iterable[str], there: Mapping[str, str]) -> dict[str, str]:
+    """The same, with an empty version for what is installed nowhere that is known."""
     known = {_normal(name): version for name, version in there.items()}
     found = dict[str, str]()
     todo = [name for module in modules for name in _distributions(module)]
@@ -25,7 +30,7 @@ def versions(modules: Iterable[str], there: Mapping[str, str]) -> dict[str, str]
         if name not in found:
             found[name] = known.get(name) or installed(name)
             todo.extend(_required(name))
-    return {name: version for name, version in sorted(found.items()) if version}
+    return dict(sorted(found.items()))
 
 
 def _distributions(module: str) -> list[str]:

@@ -49,11 +49,12 @@ class TaskContent:
 @dataclass(frozen=True, slots=True)
 class TaskKey:
     """`base`: of a run that does not read the random state it starts with; `seeded`: of one that
-    does.
+    does. `versions`: of packages, as both name them; empty where none is known.
     """
 
     base: bytes
     seeded: bytes
+    versions: Mapping[str, str]
 
 
 def task_key(task: TaskContent) -> TaskKey:
@@ -74,11 +75,12 @@ def task_key(task: TaskContent) -> TaskKey:
     ):
         if read := sorted(mentions & names):
             raise NoContentKey(f"{what} ({read[0]!r})")
-    content.add(packages.versions(sorted(content.modules), task.there or {}))
+    versions = packages.named(sorted(content.modules), task.there or {})
+    content.add({name: each for name, each in versions.items() if each})
     base = content.digest()
     ambient: Mapping[str, object] = task.prelude.get("ambient", {})
     content.add([ambient.get(kind) for kind in sorted(state_content.RANDOM, reverse=True)])
-    return TaskKey(base, content.digest())
+    return TaskKey(base, content.digest(), versions)
 
 
 def _add_code(content: Content, source: str) -> None:

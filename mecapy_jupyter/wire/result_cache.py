@@ -13,13 +13,15 @@ from mecapy_jupyter.wire.shape import Shape
 class CacheKeys(Shape):
     """`key`: names all that the result depends on; `seeded`: with the random state it starts with.
     A run that read that state is found by the second alone. `again`: run, and replace what is kept.
-    `files`: paths of the task's folder whose content the keys cover.
+    `files`: paths of the task's folder whose content the keys cover. `versions`: of packages, as
+    the keys name them: several after commas where workers differ, empty where none was known.
     """
 
     key: str
     seeded: str = ""
     again: bool = False
     files: tuple[str, ...] = ()
+    versions: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,3 +228,19 @@ def test_another_kernel_finds_it(kernel_environment: dict[str, str], tmp_path: P
             ran = kernel.run(cell)
             assert (HIT in ran.stderr) is bool(number) and ran.stdout == "24.0\n", ran.stderr
             assert kernel.value("(bent, beam.length, same is beam)") == "(24.0, 5.0, True)"
+
+
+def test_a_worker_with_other_versions_keeps_nothing(kernel: Kernel):
+    """The key names versions that the workers had, or those here when no worker was alive."""
+    stale = (
+        "import time; from mecapy_jupyter.client import result_cache\n"
+        "url = next(iter(result_cache._asked))\n"
+        "result_cache._asked[url] = time.monotonic() + 600, {'numpy': '0.1'}"
+    )
+    cell = "import numpy\ntaken = numpy.sqrt(1764.0)"
+    assert kernel.run("%%mecapy --cache\nearlier = 1").ok and kernel.run(stale).ok
+    first, second = _twice(kernel, cell)
+    for run in (first, second):
+        assert "not cached: the worker has numpy" in run.stderr and "names 0.1" in run.stderr
+    assert kernel.run("result_cache._asked.clear()").ok
+    assert HIT in _twice(kernel, cell)[1].stderr

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,18 @@ class BasePackages:
 def base_packages() -> BasePackages:
     """Takes 0.2 s, once until something is installed."""
     return _found(changed())
+
+
+def other_than(named: Mapping[str, str]) -> list[str]:
+    """What is installed here in another version than named. One text may name several versions,
+    with commas.
+    """
+    versions = base_packages().versions
+    return [
+        f"the worker has {name} {here}, and its key names {there or 'no version of it'}"
+        for name, there in named.items()
+        if (here := versions.get(canonicalize_name(name))) and here not in there.split(",")
+    ]
 
 
 def changed() -> tuple[float, ...]:

@@ -20,7 +20,7 @@ from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import Context, RunningTask
 from mecapy_worker.log import log
-from mecapy_worker.packages import renewal
+from mecapy_worker.packages import base, renewal
 from mecapy_worker.retry import retry_transient
 from mecapy_worker.run import escalation, failure_messages
 from mecapy_worker.run.blob_retry import recorded
@@ -75,7 +75,7 @@ async def record(
     first.
     """
     task_id, attempt = started.task_id, started.attempt
-    outcome = _as_cached(started, outcome)
+    outcome = await _as_cached(started, outcome)
     entries, log_blob, whole = await _log_of(work, started, writer) if writer else ([], "", False)
     cache_key = _cache_key(started, outcome) if whole else None
     cpu_s, peak_bytes = (writer.cpu_s, writer.peak_bytes) if writer else (0.0, 0)
@@ -103,11 +103,16 @@ async def record(
         group.create_task(settle(work, task_id, completed=outcome.state == wire.COMPLETED))
 
 
-def _as_cached(started: tasks.StartedAttempt, outcome: wire.Outcome) -> wire.Outcome:
+async def _as_cached(started: tasks.StartedAttempt, outcome: wire.Outcome) -> wire.Outcome:
     """The outcome, with the reason if it may not be kept as the result of the same call."""
-    if not started.request.cache or renewal.are_as_at(started.created_at):
+    if not (keys := started.request.cache):
         return outcome
-    why = "packages were installed on the worker meanwhile"
+    if not renewal.are_as_at(started.created_at):
+        why = "packages were installed on the worker meanwhile"
+    elif others := await asyncio.to_thread(base.other_than, keys.versions):
+        why = others[0]
+    else:
+        return outcome
     return replace(outcome, uncached=(*outcome.uncached, why))
 
 

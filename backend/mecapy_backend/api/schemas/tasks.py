@@ -60,6 +60,11 @@ class CacheBody(Request):
     files: list[Annotated[str, Field(max_length=1000)]] = Field(default=[], max_length=10_000)
     """Files that the keys include."""
 
+    versions: dict[
+        Annotated[str, Field(max_length=200)], Annotated[str, Field(max_length=1000)]
+    ] = Field(default={}, max_length=10_000)
+    """Packages and their versions, as the keys name them. The worker keeps no result of others."""
+
 
 class TaskBody(Request):
     """A task to run. Only `code` is required."""
