@@ -111,23 +111,12 @@ class Ended:
 
 def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
     """Variables that cannot travel stay behind and are named."""
-    failure = shell.failure
-    above = int(bool(task.cell and task.cell.header))
-    error = _describe(shell, *failure, above) if failure else None
-    interrupted = failure is not None and isinstance(failure[0], KeyboardInterrupt)
-    outcome = OutcomeMessage(
-        CANCELLED if interrupted else FAILED if failure else COMPLETED,
-        error=error.as_json() if error else None,
-    )
-    patterns = task.outputs
+    failure, value, patterns = shell.failure, shell.displayhook.value, task.outputs
+    outcome = _outcome(shell, task)
     bound = _wanted(shell.user_ns, patterns)
     if task.payload is None:
-        value = shell.displayhook.value
-        shown = (
-            json_values.of(value)
-            if patterns is None and value is not None
-            else json_values.of_variables(bound)
-        )
+        single = patterns is None and value is not None
+        shown = json_values.of(value) if single else json_values.of_variables(bound)
         return Ended(replace(outcome, result=shown))
     home: dict[str, Any] = {
         "bound": bound,
@@ -145,8 +134,8 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
     figures = open_figures.current() if task.cell and patterns is None else None
     if figures is not None and (figures.numbered or _figures):
         home["figures"] = figures
-    if shell.displayhook.value is not None:
-        home["value"] = shell.displayhook.value
+    if value is not None:
+        home["value"] = value
     if failure and failure[0] is not None:
         home["exception"] = _exception(failure[0])
     packed = packing.pack(
@@ -157,10 +146,18 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
         unnumbered=() if task.declared is None else numbers.TEXT,
         folder=_started_in[0],
     )
-    value = shell.displayhook.value
     if type(value) in (bool, int, float, str) and _is_short(value):
         outcome = replace(outcome, result=json_values.exact(value))
     return Ended(outcome, packed.stream, packed.buffers, pickle.dumps(small) if small else b"")
+
+
+def _outcome(shell: TaskShell, task: TaskMessage) -> OutcomeMessage:
+    """How the code ended."""
+    if (failure := shell.failure) is None:
+        return OutcomeMessage(COMPLETED)
+    error = _describe(shell, *failure, above=int(bool(task.cell and task.cell.header)))
+    interrupted = isinstance(failure[0], KeyboardInterrupt)
+    return OutcomeMessage(CANCELLED if interrupted else FAILED, error=error.as_json())
 
 
 def written(ended: Ended, folder: str) -> tuple[OutcomeMessage, bytes]:
