@@ -19,7 +19,7 @@ _DECIDE = (
 
 @dataclass(frozen=True, slots=True)
 class UserFolders:
-    """Of MecaPy alone."""
+    """Folders of MecaPy alone."""
 
     config: Path
     data: Path

@@ -269,7 +269,7 @@ async def test_it_is_given_up_after_a_day(db: Any) -> None:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """Of `localhost`, with its key, signed by itself."""
+    """A certificate of `localhost`, with its key, signed by itself."""
     path = tmp_path / "localhost.pem"
     made = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
     made += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(path), "-out"]
@@ -281,7 +281,7 @@ def certificate(tmp_path: Path) -> Path:
 def test_tls_is_checked_by_name(
     hook: Hook, certificate: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of the address that was checked, the certificate must be the name's and trusted."""
+    """The address that was checked must have a trusted certificate of the name."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     hook.socket = context.wrap_socket(hook.socket, server_side=True)

@@ -134,7 +134,7 @@ async def test_pieces_of_output() -> None:
 
 
 async def test_long_output_keeps_its_end() -> None:
-    """Of much text the end is shown, and that it is only the end."""
+    """The end of a long text is shown, and that it is only the end."""
     shown = await collected(*(wire.StdoutEvent(f"{n:09}\n") for n in range(TEXT_CHARS // 5)))
     assert shown.shortened and len(shown.pieces) == 1
     assert len(shown.pieces[0].text) <= TEXT_CHARS

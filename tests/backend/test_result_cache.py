@@ -33,7 +33,9 @@ async def _ran(gateway: Any, http: Any, key: str | None = KEYS["key"]) -> str:
 
 @pytest.mark.parametrize("key", [KEYS["key"], KEYS["seeded"]])
 async def test_a_kept_result_answers_the_next_submission(gateway: Any, key: str) -> None:
-    """By either key: with the first task's id and when it ran, and no task more; `again` runs."""
+    """Either key finds it: with the first task's id and when it ran, and no task more; `again`
+    runs.
+    """
     with client(gateway) as http:
         first = await _ran(gateway, http, key)
         found = http.post("/tasks", json=BODY).json()

@@ -56,7 +56,7 @@ async def test_other_owner_sees_nothing(db: Any) -> None:
 
 
 async def test_one_start_wins(db: Any) -> None:
-    """Of many workers that start one task at once, exactly one gets it."""
+    """Many workers start one task at once, and exactly one gets it."""
     task_id = await submitted(db)
     answers = await asyncio.gather(*[tasks.start(db, task_id, f"w{n}", 10) for n in range(8)])
     assert [answer.attempt for answer in answers if answer] == [1]

@@ -54,7 +54,7 @@ for measured in (False, True):
 
 
 def cpu_s(url: str) -> float:
-    """Of our processes of the stack that serves there, those that have ended included."""
+    """CPU time of the processes of the stack that serves there, those that have ended included."""
     port = int(url.rpartition(":")[2])
     up = next(
         one
@@ -89,7 +89,7 @@ def main() -> None:
 
 
 def sender_ms(url: str, count: int) -> float:
-    """Of what sends as a gateway and a worker do, for each task; "": telemetry is off."""
+    """CPU time of what sends as a gateway and a worker do, for each task; "": telemetry is off."""
     argv = (sys.executable, "-c", SENDER, url, str(count))
     return float(subprocess.run(argv, capture_output=True, check=True, text=True).stdout)
 

@@ -143,8 +143,8 @@ async def test_a_loop_is_left_and_come_back_to(
 
 @pytest.mark.long
 async def test_a_flood_of_output(running_stack: Any, lab: Lab, open_notebook: OpenNotebook) -> None:
-    """Of 100 MB the page gets the first 2 MiB and a line that says so, and stays usable: it draws,
-    scrolls, and runs the next cell.
+    """A cell prints 100 MB: the page gets the first 2 MiB and a line that says so, and stays
+    usable: it draws, scrolls, and runs the next cell.
     """
     (lab.root / "connect.py").write_text(
         CONNECT.format(url=running_stack.url, token=running_stack.token)

@@ -98,7 +98,7 @@ async def test_an_agent_runs_code_within_its_ceiling(gateway: Any, speak: Speak)
 
 
 async def test_many_calls_at_once(gateway: Any, speak: Speak) -> None:
-    """Of ten calls at the same time as many tasks come as the ceiling allows."""
+    """Ten calls at the same time make as many tasks as the ceiling allows."""
     async with speak(own_token(gateway), "--allow-submit", "--max-tasks", "3") as session:
         calls = [session.call_tool("submit", {"code": str(number)}) for number in range(10)]
         answers = await asyncio.gather(*calls)

@@ -45,7 +45,7 @@ def test_script_block() -> None:
 
 
 def test_the_most_particular_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of one package the last requirement stands, however its name is written."""
+    """The last requirement of a package stands, however its name is written."""
     monkeypatch.setattr(requirements, "default", ("Mesh_IO", "numpy<2"))
     request = wire.TaskRequest("1", packages=("mesh.io==5",))
     assert requirements.added(request).packages == ("mesh.io==5", "numpy<2")

@@ -113,7 +113,7 @@ def test_cancel(
 
 
 def test_a_result_is_an_input(client: Client, known: Callable[[Any], Any]) -> None:
-    """Of another call; a failed one is told with its exception."""
+    """The result of another call is one; a failed call is reported with its exception."""
     tasks = [client.submit(known(calls.noisy), number) for number in range(TOGETHER)]
     assert client.submit(calls.same, [tasks[0], tasks[2]]).result(240) == [0, 2]
     with pytest.raises(errors.ParentFailed) as failed:

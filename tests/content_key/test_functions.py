@@ -191,7 +191,7 @@ def test_a_module_of_ones_own_counts_by_its_text(tmp_path, monkeypatch):
 
 
 def test_the_key_of_a_call_is_of_its_arguments():
-    """By name, whatever their order; what else it depends on counts, too."""
+    """Arguments count by name, whatever their order; what else it depends on counts, too."""
     key = function_key(made(PLAIN, FACTOR=3))
     one, two = value_digest(1), value_digest(2)
     assert key.of({"x": one, "y": two}) == key.of({"y": two, "x": one})

@@ -27,7 +27,7 @@ def test_layout_does_not_count():
 
 
 def test_versions_count(monkeypatch: pytest.MonkeyPatch):
-    """Of packages on the workers, of Python, of MecaPy."""
+    """The versions of packages on the workers, of Python and of MecaPy count."""
     code = "import numpy\ny = x"
     keys = {key_of(code, {"numpy": version}, x=1).base for version in ("2.1.0", "2.2.0")}
     monkeypatch.setattr("mecapy_jupyter.shared.version.minor", lambda: "3.99")

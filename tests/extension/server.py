@@ -50,7 +50,7 @@ class Server:
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:
-    """Of a user with this home, and with nothing configured."""
+    """The environment of a user with this home, and with nothing configured."""
     clean = {
         name: value
         for name, value in os.environ.items()

@@ -113,8 +113,8 @@ class Customer(threading.Thread):
             time.sleep(pause_s)
 
     def _until_answered(self, method: str, path: str, **more: Any) -> Any:
-        """By any gateway, as often as it takes: what is refused for now (429, 503) or broken off is
-        asked again.
+        """Asks any gateway, as often as it takes: what is refused for now (429, 503) or broken off
+        is asked again.
         """
         while True:
             self._ledger.tries += 1

@@ -101,7 +101,7 @@ def listed(folder: Path, pattern: str) -> list[Path]:
 
 
 def _abandoned(folder: Path) -> bool:
-    """Of a pool that is no more; the next one to start sweeps it."""
+    """Whether its pool is gone; the next one to start sweeps it."""
     with contextlib.suppress(OSError):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:

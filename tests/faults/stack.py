@@ -265,7 +265,7 @@ class Stack:
         return self.worker_of(task)
 
     def pid_of(self, task: Task) -> int:
-        """Of a running task that prints `pid`, and its folder."""
+        """The process of a running task, which prints `pid`; its folder, too."""
         with contextlib.closing(self.events(task)) as told:
             text = ""
             for event in told:

@@ -85,7 +85,7 @@ def warm(stack: Stack) -> None:
 
 
 def lines_kept(stack: Stack, task: Task) -> int:
-    """Of the whole log, which nobody cut."""
+    """How many lines the whole log has, which nobody cut."""
     with (
         stack.http() as http,
         http.stream("GET", f"/tasks/{task.id}/events", params={"follow": False}) as told,

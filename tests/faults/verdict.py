@@ -121,7 +121,7 @@ def _printed(row: Any) -> str:
 
 
 def _served(stack: Stack, rng: random.Random, ledger: Ledger) -> list[str]:
-    """Of some tasks: that the API says what was ordered, and that their stream has one end."""
+    """The API says of these tasks what was ordered, and their stream has one end."""
     wrong: list[str] = []
     with stack.http() as http:
         for task_id in rng.sample(sorted(ledger.orders), min(_SAMPLE, len(ledger.orders))):

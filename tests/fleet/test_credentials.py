@@ -246,8 +246,8 @@ async def test_keys_of_the_store(
     database_url: str, redis_url: str, db: Any, queue: Any, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    """By a real S3 server's role: a machine's keys open this stack's blobs, and nothing else of
-    what the role may; the machine leaves before they end.
+    """A real S3 server gives the role: a machine's keys open this stack's blobs, and nothing else
+    of what the role may; the machine leaves before they end.
     """
     roles = tmp_path / "roles.json"
     await asyncio.to_thread(roles.write_text, json.dumps(ROLES))

@@ -226,7 +226,7 @@ def test_without_a_key(fake: FakeScaleway, monkeypatch: pytest.MonkeyPatch, name
 
 
 def test_cloud_config_is_valid(tmp_path: Path) -> None:
-    """By cloud-init's own schema; and the script in it is one."""
+    """cloud-init's schema accepts it, and the script in it is one."""
     text = cloud_config(TAG, SMALL, "https://gateway/", "t" * 64, {"MECAPY_SANDBOX": "strict"})
     config = yaml.safe_load(text)
     start = next(one for one in config["write_files"] if one["path"].endswith("/start"))

@@ -30,7 +30,7 @@ def closed(kernel: Kernel) -> Iterator[None]:
 
 
 def limits(kernel: Kernel, bar: str) -> list[float]:
-    """Of a colour bar."""
+    """The limits of a colour bar."""
     return [float(kernel.value(f"float({bar}.{name})")) for name in ("vmin", "vmax")]
 
 

@@ -12,7 +12,9 @@ from .conftest import Kernel
 
 @pytest.mark.cell("refused", "Files with secrets")
 def test_secrets_stay_at_home(kernel: Kernel, project: Path) -> None:
-    """By their names, in any case, and by what they hold; also through links and in folders."""
+    """They are known by their names, in any case, and by what they hold; also through links and in
+    folders.
+    """
     names = (
         ".env",
         ".env.local",
@@ -120,7 +122,7 @@ for how in (lambda: open("big.bin"), lambda: open("big.bin", "a"), lambda: open(
 
 
 def test_it_can_be_turned_off(kernel: Kernel, project: Path) -> None:
-    """By `--no-folder`; then nothing goes and nothing comes unasked."""
+    """With `--no-folder` nothing goes, and nothing comes unasked."""
     (project / "here.txt").write_text("1")
     ran = kernel.run("""%%mecapy --no-folder
 import os

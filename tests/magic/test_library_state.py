@@ -135,7 +135,7 @@ process_state.take({"decimal.context": {"prec": -1}})
 
 @pytest.mark.cell("said", "Library state that the worker cannot set")
 def test_state_that_cannot_be_set_is_said() -> None:
-    """By its name, with what to do."""
+    """The note names it, with what to do."""
     ran = subprocess.run(
         [sys.executable, "-c", _FAILS], capture_output=True, text=True, timeout=120, check=False
     )

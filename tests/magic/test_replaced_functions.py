@@ -38,7 +38,7 @@ def test_a_special_method_of_a_library_s_class(kernel: Kernel) -> None:
 
 @pytest.mark.cell("said", "Additions that cannot travel")
 def test_what_cannot_travel_in_a_library_is_said(kernel: Kernel) -> None:
-    """By its name, once, with the cure."""
+    """The note names it, once, with the cure."""
     assert kernel.run(
         "import threading, fractions\nlock = threading.Lock()\n"
         "def locked(*_, held=lock): return 7\nkept = fractions.Fraction.limit_denominator\n"

@@ -50,8 +50,8 @@ def test_it_may_read_variables_and_the_cells_own_come_after(clean: Kernel) -> No
 
 
 def test_they_are_listed_and_removed(clean: Kernel) -> None:
-    """By number, or all; the same text is one setup cell. The sidebar names what stands for every
-    task of the notebook.
+    """A number takes one away, no number all; the same text is one setup cell. The sidebar names
+    what stands for every task of the notebook.
     """
     clean.run("%mecapy setup clear")
     for text in ("import os", "import json\nimport re", "import os"):

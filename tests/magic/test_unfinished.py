@@ -33,7 +33,7 @@ UNFINISHED = {
 @pytest.mark.cell("said", "Threads, processes, asyncio tasks that still run")
 @pytest.mark.parametrize(("code", "what", "todo"), UNFINISHED.values(), ids=UNFINISHED)
 def test_what_runs_on_is_named(kernel: Kernel, code: str, what: str, todo: str) -> None:
-    """By its name, with what to do in the cell."""
+    """The message names it, and says what to do in the cell."""
     ran = kernel.run(f"%%mecapy\n{FOREVER}{code}")
     assert ran.ok, ran.text
     lines = [line for line in ran.stderr.splitlines() if "ended while" in line]

@@ -22,7 +22,7 @@ _TYPED = re.compile(r"`((?:mecapy|curl|SELECT) [^`]+)`")
 
 
 def commands(alert: str) -> list[str]:
-    """Of the alert's paragraph, or of the whole page ("")."""
+    """The commands of the alert's paragraph, or of the whole page ("")."""
     part = re.split(rf"(?m)^## {alert}$", PAGE)[1].partition("\n## ")[0] if alert else PAGE
     typed = dict.fromkeys(" ".join(one.split()) for one in _TYPED.findall(part))
     return [one for one in typed if "…" not in one and one not in UNTIL_STOPPED]

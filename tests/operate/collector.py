@@ -34,7 +34,7 @@ class Received:
         return {f"{service} {span.name}": span for service, span in own}
 
     def lines(self, task_id: str) -> list[str]:
-        """Of the log, those in that trace: service and event."""
+        """The lines of the log in that trace: service and event."""
         wanted = bytes.fromhex(task_id.replace("-", ""))
         return [
             f"{who} {line.body.string_value}" for who, line in self.logs if line.trace_id == wanted

@@ -34,7 +34,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def last_line(*command: str, env: dict[str, str]) -> str:
-    """Of a command that ends at once with an error and without a traceback."""
+    """The last line of a command that ends at once with an error and without a traceback."""
     done = subprocess.run(
         mecapy_command(*command), env=env, capture_output=True, text=True, check=False, timeout=120
     )

@@ -58,7 +58,7 @@ def test_a_gateway_takes_ten(settings: Settings, own_postgres: Postgres) -> None
 
 
 async def connections(url: str) -> int:
-    """Of others than this one."""
+    """The connections of others than this one."""
     connection = await asyncpg.connect(url)
     try:
         question = "SELECT count(*) - 1 FROM pg_stat_activity WHERE backend_type = 'client backend'"

@@ -58,7 +58,7 @@ PODS = dict(pods())
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_they_are_valid(path: Path) -> None:
-    """By the schemas of a current Kubernetes, without an unknown field."""
+    """The schemas of a current Kubernetes accept them, and know every field."""
     for one in objects(path):
         if not one["apiVersion"].startswith(CUSTOM):
             kubernetes_validate.validate(one, VERSION, strict=True)
@@ -88,7 +88,7 @@ def test_their_settings_exist() -> None:
 
 
 def variables(name: str) -> set[str]:
-    """Of a pod's container, from wherever they come."""
+    """The variables of a pod's container, from wherever they come."""
     (container,) = PODS[name]["spec"]["containers"]
     found = {one["name"] for one in container.get("env", ())}
     for source in container["envFrom"]:

@@ -52,7 +52,7 @@ async def test_without_the_switch(pgbouncer: str) -> None:
 
 
 async def failures(url: str, pooler: database.Pooler) -> list[DBAPIError]:
-    """Of 300 statements over six connections at once, four kinds in turn."""
+    """The errors of 300 statements over six connections at once, four kinds in turn."""
     options: Any = {"pooler": pooler, "connections": 2, "wait_s": 120, "connect_s": 60}
     engines = [database.connect(url, **options) for _ in range(3)]
 

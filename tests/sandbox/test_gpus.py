@@ -112,7 +112,7 @@ async def test_none_without(pool: Pool, folder: Path) -> None:
     [("", ["0", "1"]), ("1", ["1"]), ("GPU-bbbb", []), ("0,1", ["0", "1"])],
 )
 def test_what_an_engine_gave(folder: Path, visible: str, names: list[str]) -> None:
-    """Of several GPUs a worker uses those that CUDA_VISIBLE_DEVICES names."""
+    """A worker uses the GPUs that CUDA_VISIBLE_DEVICES names."""
     found = usable(0, folder, folder / "none", visible)
     assert [gpu.name for gpu in found] == names
     if names == ["1"]:

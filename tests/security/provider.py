@@ -208,7 +208,9 @@ class Provider:
         return self.asked.count("/keys")
 
     def claims(self, subject: str = "ada", **more: Any) -> dict[str, Any]:
-        """Of a good access token, as Keycloak writes them. A claim given as None is left out."""
+        """The claims of a good access token, as Keycloak writes them. A claim given as None is left
+        out.
+        """
         now = int(time.time())
         good = {
             "iss": self.issuer,

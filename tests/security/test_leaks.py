@@ -145,7 +145,7 @@ def test_no_traceback_has_it(
 
 
 def traceback() -> str:
-    """Of what is being handled, as IPython shows it at its most talkative."""
+    """The traceback of what is being handled, as IPython shows it at its most talkative."""
     return VerboseTB(theme_name="nocolor", include_vars=True).text(*sys.exc_info())
 
 

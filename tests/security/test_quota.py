@@ -94,7 +94,7 @@ async def test_results_count(db: Any, tight: Settings, tmp_path: Path) -> None:
 
 
 async def test_what_is_reserved_is_given_back(db: Any, tight: Settings, tmp_path: Path) -> None:
-    """By the blob itself when it is stored, by an upload that broke, and by time."""
+    """The blob frees it when it is stored, so does an upload that broke, and so does time."""
     digest, store = blake3(b"1").hexdigest(), open_store(tight.blob_url)
     for key, size in ((digest, QUOTA), ("upload that broke", QUOTA - 1)):
         await reservations.reserve(db, "ann", {key: size}, tight, 60)

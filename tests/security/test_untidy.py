@@ -93,7 +93,7 @@ def test_figures_are_for_this_machine_by_its_own_name(gateway: Any, host: str) -
 def test_who_asked_is_believed_of_named_proxies_only(
     monkeypatch: pytest.MonkeyPatch, trusted: tuple[str, ...]
 ) -> None:
-    """Of nobody without a setting, loopback included."""
+    """Without a setting nobody is believed, loopback included."""
     seen = list[Any]()
 
     async def behind(scope: Any, receive: Any, send: Any) -> None:

@@ -71,7 +71,7 @@ class Doctor:
         until(found)
 
     def off_s(self, direction: str) -> int:
-        """By how much it finds a clock wrong."""
+        """How wrong it finds a clock."""
         found = re.search(rf"(\d+) s {direction}", self.says()[1])
         assert found, self.says()
         return int(found[1])

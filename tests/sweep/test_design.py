@@ -91,7 +91,7 @@ def test_a_point_is_known_by_its_arguments_and_the_code():
 
 
 def test_packages_that_it_adds_count():
-    """By what is asked for, in any order; one without a version is told."""
+    """They count by what is asked for, in any order; one without a version is named."""
     given = design.of({"x": [1], "y": [10]})
 
     def planned(*added: str):

@@ -101,7 +101,7 @@ def test_counts_tell_what_only_the_memo_holds() -> None:
 
 
 def test_an_abstract_class_tells_who_was_registered() -> None:
-    """By `_abc`, whose dump has weak references first."""
+    """`_abc` names them, in a dump that has weak references first."""
     assert abstract_classes.registered(Registering) == []
     Registering.register(int)
     assert abstract_classes.registered(Registering) == [int]

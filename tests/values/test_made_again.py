@@ -171,7 +171,7 @@ def test_a_container_that_keeps_a_record(
 
 
 def test_what_a_package_hands_out_is_its_own_there() -> None:
-    """By its public name, also inside other objects and for a class made at run time."""
+    """The message has its public name, also inside other objects and for a class made there."""
     mpmath = pytest.importorskip("mpmath")
     notebook = Notebook()
     notebook.local("import mpmath\nfrom mpmath import mpf, mp\nkeep = [mpmath.pi, mp]\nk = keep")

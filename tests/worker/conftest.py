@@ -121,7 +121,7 @@ def text_of(seen: list[wire.Event], kind: str = "stdout") -> str:
 
 
 async def content(desk: Desk, digest: str) -> bytes:
-    """Of a blob."""
+    """The bytes of a blob."""
     with os.fdopen(await desk.blobs.open(OWNER, digest), "rb") as file:
         return file.read()
 

@@ -24,7 +24,7 @@ async def test_usage_of_a_long_run_is_thinned(tmp_path: Path) -> None:
 
 
 async def test_its_file_is_cleared_away(tmp_path: Path) -> None:
-    """By a cleaner of /tmp, while the task prints: the stored log is whole."""
+    """A cleaner of /tmp removes it while the task prints: the stored log is whole."""
     log, folder = AttemptLog(tmp_path / "logs" / "spool"), tmp_path / "logs"
     for text in ("a" * 100_000, "b" * 100_000):
         await log.keep([("", wire.STDOUT, {"text": text})])

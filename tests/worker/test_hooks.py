@@ -111,7 +111,7 @@ async def test_the_name_of_a_kernel_s_shell() -> None:
 
 
 async def test_matplotlib_keeps_its_open_fonts_in_a_cache() -> None:
-    """By the name that we clear it by."""
+    """The library still has the name that we clear it by."""
     font_manager: Any = pytest.importorskip("matplotlib.font_manager")
     font_manager._get_font.cache_clear()
     assert font_manager._get_font.cache_info().currsize == 0

@@ -59,7 +59,7 @@ async def test_a_long_attempt_is_written_while_it_runs(desk: Desk, tmp_path: Pat
 
 
 async def test_the_end_comes_also_where_its_ids_are_taken(desk: Desk, tmp_path: Path) -> None:
-    """By a write whose answer got lost: what was said last still comes before the end."""
+    """A write's answer gets lost: what was said last still comes before the end."""
     async with EventWriter(desk.queue, "t7", desk.settings, tmp_path / "log") as written:
         written.text("stdout", b"said")
     await events.append(desk.queue, "t7", [("stdout", {"text": "before "})])
@@ -116,7 +116,7 @@ async def test_characters_are_not_cut(desk: Desk, tmp_path: Path) -> None:
 
 
 async def test_last_progress_counts(desk: Desk, tmp_path: Path) -> None:
-    """Of many progress events in a row the last is shown, and none is kept in the log."""
+    """The last of many progress events in a row is shown, and none is kept in the log."""
     async with EventWriter(desk.queue, "t3", desk.settings, tmp_path / "log") as written:
         for n in range(1000):
             written.add(wire.ProgressEvent(n / 999))

@@ -64,7 +64,7 @@ async def test_sigterm_while_postgresql_is_away(desk: Desk, start_worker: Any) -
 
 
 async def test_its_folder_is_cleared_away(desk: Desk, worker: Consumer) -> None:
-    """By whoever clears up /tmp, before a task and while it runs: the folder is made again, long
+    """Something clears up /tmp, before a task and while it runs: the folder is made again, long
     logs are whole.
     """
     shutil.rmtree(worker.context.scratch)

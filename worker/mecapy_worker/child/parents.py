@@ -16,7 +16,7 @@ from mecapy_worker.shared.messages import TaskMessage
 from mecapy_worker.shared.parent_input import ParentInput
 
 Value = Callable[[str], object]
-"""Of a variable of the parent; of "" its result."""
+"""The value of a variable of the parent, by its name; "" gives its result."""
 
 
 def open_all(
