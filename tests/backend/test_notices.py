@@ -100,7 +100,9 @@ def test_a_gateway_tells_of_an_end(
     )  # fmt: skip
     with (
         served(allowed) as gateway,
-        httpx.Client(base_url=gateway.url, headers={"Authorization": "Bearer " + "t" * 32}) as http,
+        httpx.Client(
+            base_url=gateway.url, headers={"Authorization": "Bearer " + "t" * 32}, timeout=120
+        ) as http,
     ):
         body = {"code": "1", "name": "beam", "notify": [f"http://{hook.at}/x?y=1"]}
         task_id = http.post("/tasks", json=body, timeout=120).json()["task_id"]
@@ -264,7 +266,7 @@ async def test_it_is_given_up_after_a_day(db: Any) -> None:
     began = time.monotonic()
     await delivery.deliver(db, settings(notify_url="http://127.0.0.1:9/"))
     assert await left(db, task_id) == ([], False)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300
 
 
 @pytest.fixture

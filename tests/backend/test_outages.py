@@ -83,7 +83,7 @@ async def test_redis_away(database_url: str, own_valkey: Valkey, tmp_path: Path)
         ] == "cancelled"
         assert "event: cancelled" in (await following).text
         assert http.delete(f"/tasks/{task_id}").status_code == 204
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - began < 1200
 
 
 def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) 
             began = time.monotonic()
             answer = http.request(method, path, json={"code": "1"})
             assert (path, answer.status_code) == (path, 503) and answer.headers["Retry-After"]
-            assert time.monotonic() - began < 30
+            assert time.monotonic() - began < 120
         with pytest.raises(errors.Unavailable, match="again"):
             Gateway(gateway.url, gateway.token).delete(f"/tasks/{task_id}")
         assert http.get("/readyz").status_code == 503 and http.get("/healthz").status_code == 200

@@ -105,7 +105,7 @@ async def test_a_key_that_expired_with_its_task_is_new(db: Any) -> None:
 def test_the_api_says_until_when(gateway: RunningGateway) -> None:
     """`expires_at` once the task is final, null before; `GET /me` has the time as a figure."""
     with httpx.Client(
-        base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}
+        base_url=gateway.url, headers={"Authorization": f"Bearer {gateway.token}"}, timeout=120
     ) as http:
         address = f"/tasks/{http.post('/tasks', json={'code': '1'}).json()['task_id']}"
         assert http.get(address).json()["expires_at"] is None

@@ -25,7 +25,7 @@ def test_one_block_for_all_calls(kernel_environment: dict[str, str]) -> None:
     manager, client = start_new_kernel(startup_timeout=240, env=kernel_environment)
     said: list[dict[str, Any]] = []
     try:
-        reply = client.execute_interactive(_CELL, timeout=60, output_hook=said.append)
+        reply = client.execute_interactive(_CELL, timeout=240, output_hook=said.append)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)

@@ -48,7 +48,9 @@ async def test_of_a_month(fleet_gateway: RunningGateway, db: AsyncEngine) -> Non
     await machines.change(db, bought, wire.SERVING, worker="w1")
     await shares.add_usage(db, {"local": HOUR}, "w1", 2, 9.0)
     await shares.add_usage(db, {"local": HOUR}, "by-hand", 1, 0.36)
-    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+    async with httpx.AsyncClient(
+        base_url=fleet_gateway.url, headers=HEADERS, timeout=120
+    ) as client:
         me = wire.Me.from_json((await client.get("/me")).json())
         (acme,) = (await client.get("/organisations")).json()
         (used,) = (await client.get("/organisations/usage")).json()
@@ -89,7 +91,9 @@ async def test_an_organisation_without_money(
     scaler = Scaler(db, [large], {"local": local})
     body = {"code": "1", "resources": {"machine": "large"}}
     try:
-        async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+        async with httpx.AsyncClient(
+            base_url=fleet_gateway.url, headers=HEADERS, timeout=120
+        ) as client:
             await shares.add_usage(db, {"local": HOUR}, price=1.5)
             task_id = (await client.post("/tasks", json=body)).json()["task_id"]
             await scaler.look()
@@ -118,7 +122,9 @@ async def test_usual_resources(fleet_gateway: RunningGateway, db: AsyncEngine) -
     async def changed(client: httpx.AsyncClient, machine: str) -> httpx.Response:
         return await client.patch("/organisations/acme", json={"resources": {"machine": machine}})
 
-    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+    async with httpx.AsyncClient(
+        base_url=fleet_gateway.url, headers=HEADERS, timeout=120
+    ) as client:
         refused = await changed(client, "huge")
         assert refused.status_code == 422
         assert "there is no class of machines 'huge'; there is pool" in refused.json()["detail"]
@@ -141,7 +147,9 @@ async def test_a_task_says_why_no_machine_comes(
     monkeypatch.setattr(budgets, "_CACHED_S", 0.0)
     large = MachineClass("large", provider="local", max=1)
     scaler = Scaler(db, [large], {"local": RefusingProvider()}, policy=POLICY)
-    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+    async with httpx.AsyncClient(
+        base_url=fleet_gateway.url, headers=HEADERS, timeout=120
+    ) as client:
         body = {"code": "1", "resources": {"machine": "large"}}
         task = f"/tasks/{(await client.post('/tasks', json=body)).json()['task_id']}"
 
@@ -169,6 +177,8 @@ async def test_boots_are_measured(fleet_gateway: RunningGateway, db: AsyncEngine
                 sa.text(f"{earlier} WHERE id = :id"), {"took": took_s, "id": machine}
             )
         await machines.change(db, machine, wire.SERVING)
-    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=HEADERS) as client:
+    async with httpx.AsyncClient(
+        base_url=fleet_gateway.url, headers=HEADERS, timeout=120
+    ) as client:
         listed = (await client.get("/machines")).json()["classes"]
     assert {one["name"]: one["boot_s"] for one in listed}["large"] == 20.0

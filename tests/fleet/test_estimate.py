@@ -83,7 +83,9 @@ async def test_said_before_it_runs_and_raised_when_outlived(
     """
     headers = {"Authorization": f"Bearer {TOKEN}"}
     body = {"code": "call()", "name": "solve", "payload": {"pickle": ""}}
-    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers) as client:
+    async with httpx.AsyncClient(
+        base_url=fleet_gateway.url, headers=headers, timeout=120
+    ) as client:
 
         async def submitted(**more: object) -> dict[str, str]:
             return (await client.post("/tasks", json=body | more)).json()

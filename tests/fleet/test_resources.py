@@ -236,7 +236,9 @@ async def test_what_no_class_offers(fleet_gateway: RunningGateway) -> None:
     """Refused at once, with what there is; the same in `Client` and in the magic."""
     headers = {"Authorization": f"Bearer {TOKEN}"}
     body = {"code": "1", "resources": {"memory_bytes": 64 * 10**9}}
-    async with httpx.AsyncClient(base_url=fleet_gateway.url, headers=headers) as client:
+    async with httpx.AsyncClient(
+        base_url=fleet_gateway.url, headers=headers, timeout=120
+    ) as client:
         refused = await client.post("/tasks", json=body)
         assert refused.status_code == 422
         assert refused.json()["type"].endswith("no-such-machine")

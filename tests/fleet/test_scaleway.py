@@ -46,7 +46,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeScalew
 
 @pytest.fixture
 def provider(fake: FakeScaleway) -> ScalewayVmProvider:
-    return ScalewayVmProvider(ZONES, "https://gateway", {}, answer_s=1.0, look_s=0.02)
+    return ScalewayVmProvider(ZONES, "https://gateway", {}, answer_s=2.0, look_s=0.02)
 
 
 def recordings() -> list[tuple[str, list[Any]]]:
@@ -188,7 +188,7 @@ def test_no_answer_after_it_was_done(
     """The machine that a lost answer made is found by its tag, and destroyed; its zone is left for
     a while, and the next machine stands in another.
     """
-    fake.faults = [Fault(step, 0, after=True, times=1, seconds=1.5)]
+    fake.faults = [Fault(step, 0, after=True, times=1, seconds=3.0)]
     with pytest.raises(ProviderRefused, match="no answer"):
         provider.start(TAG, SMALL, "t" * 64)
     assert set(provider.list("aaa")) == {"bbb"}

@@ -13,20 +13,20 @@ import nbformat
 from nbclient import NotebookClient
 
 from ..gate import Gate
-from .conftest import Kernel
+from .conftest import CELL_S, Kernel
 
 
 def heard_until_done(kernel: Kernel, job: str, message: str) -> list[dict[str, Any]]:
     """What the submitting cell shows after it had ended: its messages, until the job is done."""
-    waiting = kernel.client.execute(f"import concurrent.futures as cf; _ = cf.wait([{job}], 60)")
+    waiting = kernel.client.execute(f"import concurrent.futures as cf; _ = cf.wait([{job}], 240)")
     found: list[dict[str, Any]] = []
     while True:
-        heard = kernel.client.get_iopub_msg(timeout=60)
+        heard = kernel.client.get_iopub_msg(timeout=CELL_S)
         parent = heard["parent_header"].get("msg_id")
         if parent == message:
             found.append(heard)
         if parent == waiting and heard["content"].get("execution_state") == "idle":
-            kernel.client.get_shell_msg(timeout=60)
+            kernel.client.get_shell_msg(timeout=CELL_S)
             return found
 
 
@@ -34,12 +34,12 @@ def submit(kernel: Kernel, cell: str) -> str:
     """Run a cell to its end, which for a background cell comes at once; its message."""
     message = kernel.client.execute(cell, allow_stdin=False)
     while True:
-        heard = kernel.client.get_iopub_msg(timeout=60)
+        heard = kernel.client.get_iopub_msg(timeout=CELL_S)
         if (
             heard["parent_header"].get("msg_id") == message
             and heard["content"].get("execution_state") == "idle"
         ):
-            assert kernel.client.get_shell_msg(timeout=60)["content"]["status"] == "ok"
+            assert kernel.client.get_shell_msg(timeout=CELL_S)["content"]["status"] == "ok"
             return message
 
 
@@ -169,7 +169,7 @@ def test_several_at_once(kernel: Kernel, gate: Gate) -> None:
     text = kernel.run("%mecapy").displays[0]["data"]["text/plain"]
     assert "long" in text and "good" in text and "held" in text
     assert kernel.value("long.cancel()") == "True"
-    assert kernel.run("import concurrent.futures as cf; cf.wait([long], 60)").ok
+    assert kernel.run("import concurrent.futures as cf; cf.wait([long], 240)").ok
     assert kernel.value("(long.cancelled(), 'x' in globals())") == "(True, False)"
 
 
@@ -180,7 +180,7 @@ def test_saved_by_who_has_no_page(kernel_environment: dict[str, str], tmp_path: 
     sources = ["%load_ext mecapy_jupyter", "%%mecapy --bg --as job\ny = 7", "job.result()", "y"]
     book = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in sources])
     client = NotebookClient(
-        book, timeout=60, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
+        book, timeout=CELL_S, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     asyncio.run(client.async_execute(env=kernel_environment))
     blocks = [output for output in book.cells[1].outputs if output.output_type == "display_data"]

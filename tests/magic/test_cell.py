@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from mecapy_jupyter.cells import magic_options
 
-from .conftest import Kernel
+from ..gate import Gate
+from .conftest import CELL_S, Kernel
 
 
 def test_variables_come_home(kernel: Kernel) -> None:
@@ -52,17 +54,16 @@ plt.plot([1, 2])
     ]
 
 
-def test_prints_are_live(kernel: Kernel) -> None:
-    """A line arrives while the cell still runs:
-    the second line says when the first was shown here.
-    """
-    ran = kernel.run("""%%mecapy
-import time
-for i in range(3):
-    print(i, time.time())
-    time.sleep(0.4)
-""")
-    assert ran.order.count("stream") >= 3
+def test_prints_are_live(kernel: Kernel, gate: Gate) -> None:
+    """A line arrives while the cell still runs, which ends only then."""
+
+    def hook(message: dict[str, Any]) -> None:
+        if message["header"]["msg_type"] == "stream":
+            gate.open()
+
+    kernel.client.execute_interactive(
+        f"%%mecapy\nprint('here')\n{gate.wait}", timeout=CELL_S, output_hook=hook, allow_stdin=False
+    )
 
 
 def test_aliases_see_changes_in_place(kernel: Kernel) -> None:
@@ -149,9 +150,7 @@ def test_inputs_and_outputs_can_be_named(kernel: Kernel) -> None:
 
 def test_background(kernel: Kernel) -> None:
     """`--bg` returns at once with a Future; the variables are bound when it ends."""
-    assert kernel.run(
-        "%%mecapy --bg --as job\nimport time\ntime.sleep(0.5)\nlate = 11\nlate * 2"
-    ).ok
+    assert kernel.run("%%mecapy --bg --as job\nlate = 11\nlate * 2").ok
     assert kernel.value("(job.result(240), job.vars['late'], late)") == "(22, 11, 11)"
     assert kernel.value("await job") == "22"
 
@@ -165,8 +164,8 @@ def test_dry_run_sends_nothing(kernel: Kernel) -> None:
 
 
 def test_quick_cells_show_nothing_of_ours(kernel: Kernel) -> None:
-    """A cell that ends within two seconds has only its own output."""
-    ran = kernel.run("%%mecapy\nprint('mine')")
+    """A cell that ends before its block would appear has only its own output."""
+    ran = kernel.run("%%mecapy --progress-after 600\nprint('mine')")
     assert [kind for kind in ran.order if kind not in ("status", "execute_input")] == ["stream"]
 
 

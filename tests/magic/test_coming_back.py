@@ -16,7 +16,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from ..gate import Gate
-from .conftest import Kernel
+from .conftest import CELL_S, Kernel
 
 CELL = "%%mecapy\nprint('one', flush=True)\n{wait}print('two')\ntotal = sum(data)\ndata.append(4)\n"
 
@@ -48,7 +48,7 @@ def left_behind(kernel: Kernel, cell: str) -> None:
     """Run a cell until it has printed, then kill the kernel with SIGKILL."""
     message = kernel.client.execute(cell, allow_stdin=False)
     while True:
-        heard = kernel.client.get_iopub_msg(timeout=60)
+        heard = kernel.client.get_iopub_msg(timeout=CELL_S)
         if heard["msg_type"] == "stream" and heard["parent_header"]["msg_id"] == message:
             break
     os.kill(kernel.manager.provisioner.process.pid, signal.SIGKILL)  # pyright: ignore
@@ -62,7 +62,7 @@ def running(kernel: Kernel, cell: str, answer: str | None = None) -> Iterator[st
     message = client.execute(cell, allow_stdin=answer is not None)
     while True:
         if answer is not None and client.stdin_channel.msg_ready():
-            yield "? " + client.get_stdin_msg(timeout=60)["content"]["prompt"]
+            yield "? " + client.get_stdin_msg(timeout=CELL_S)["content"]["prompt"]
             client.input(answer)
         try:
             heard = client.get_iopub_msg(timeout=0.1)
@@ -73,7 +73,7 @@ def running(kernel: Kernel, cell: str, answer: str | None = None) -> Iterator[st
         if heard["msg_type"] == "stream":
             yield heard["content"]["text"]
         if heard["msg_type"] == "status" and heard["content"]["execution_state"] == "idle":
-            client.get_shell_msg(timeout=60)
+            client.get_shell_msg(timeout=CELL_S)
             return
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from mecapy_jupyter.cells.every_cell import goes
 
-from .conftest import Kernel
+from .conftest import CELL_S, Kernel
 
 WHERE = "import os\nwhere = os.getpid()"
 
@@ -26,7 +26,7 @@ def on(kernel: Kernel) -> Iterator[Kernel]:
 def here(kernel: Kernel, expression: str) -> str:
     """A value as the notebook's own kernel has it: asked in silence, as front ends do."""
     reply = kernel.client.execute_interactive(
-        "", user_expressions={"v": expression}, silent=True, timeout=60
+        "", user_expressions={"v": expression}, silent=True, timeout=CELL_S
     )
     return reply["content"]["user_expressions"]["v"]["data"]["text/plain"]
 

@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,10 +67,7 @@ def test_the_same_cells(one: Kernel) -> None:
     assert one.run("%%mecapy --bg --as job\nz = y + 1").ok
     assert one.value("(job.result(), z)") == "(None, 4)"
     assert one.run(SAYS_WHEN_IT_BEGINS).ok
-    began = time.monotonic()
-    assert (
-        interrupted(one, f"%%mecapy --timeout 60\n{ENDLESS.format(number=1)}", 0.5)["ename"]
-        == "TaskCancelled"
-    )
-    assert time.monotonic() - began < 50  # not by its timeout
+    endless = ENDLESS.replace("while", "print('runs')\nwhile").format(number=1)
+    reply = interrupted(one, f"%%mecapy --timeout 600\n{endless}", 0, says="runs")
+    assert reply["ename"] == "TaskCancelled"
     assert one.value("kept") == "1"

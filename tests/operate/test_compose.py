@@ -178,7 +178,9 @@ def monitored(
         for argv in argvs:
             opened.enter_context(running(*argv, log=folder / "monitoring.log"))
         until(lambda: listens(int(prometheus.rpartition(":")[2])), 240)
-        http = opened.enter_context(httpx.Client(base_url=f"http://{prometheus}/api/v1"))
+        http = opened.enter_context(
+            httpx.Client(base_url=f"http://{prometheus}/api/v1", timeout=120)
+        )
         known = until(lambda: http.get("/alertmanagers").json()["data"]["activeAlertmanagers"], 240)
         assert known == [{"url": f"http://{alertmanager}/api/v2/alerts"}]
 

@@ -122,7 +122,9 @@ def test_the_gateway_serves(
     with image.running(environment | {"PORT": port}, binds, log):
         until(lambda: healthy(image, port), 240)
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as http:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=120
+        ) as http:
             task = http.post("/tasks", json={"code": "6 * 7"}, timeout=120)
             assert task.status_code == 201, task.text + log.read_text()
             assert http.get("/readyz", timeout=120).status_code == 200

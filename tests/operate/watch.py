@@ -57,7 +57,7 @@ def watching(
 ) -> Generator[Watch]:
     """`targets`: what is scraped once a second, by job. `blackbox`: the exporter's address."""
     with ExitStack() as opened:
-        watch = Watch(httpx.Client())
+        watch = Watch(httpx.Client(timeout=120))
         receiver = opened.enter_context(_receiver(watch))
         alertmanager = _alertmanager(folder, receiver, opened)
         url = _prometheus(folder, alertmanager, targets, blackbox, opened)

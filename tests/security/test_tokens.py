@@ -21,7 +21,7 @@ from .provider import Key, Provider
 
 def ask(gateway: Any, token: str, path: str = "/me", method: str = "GET") -> httpx.Response:
     return httpx.request(
-        method, f"{gateway.url}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=20
+        method, f"{gateway.url}{path}", headers={"Authorization": f"Bearer {token}"}, timeout=120
     )
 
 
@@ -187,9 +187,13 @@ def test_what_is_accepted(oidc_gateway: Any, provider: Provider) -> None:
 
 def test_an_expired_token_is_forgotten(oidc_gateway: Any, provider: Provider) -> None:
     """A token that was accepted ends with its time, not with the memory of it."""
-    token = provider.token(iat=int(time.time()) - 300, exp=int(time.time() - oidc.LEEWAY_S) + 4)
-    assert ask(oidc_gateway, token).status_code == 200
-    until = time.monotonic() + 60
+    for left_s in (4, 16, 64):  # a busy machine may take longer than that for one request
+        ends_s = int(time.time() - oidc.LEEWAY_S) + left_s
+        token = provider.token(iat=ends_s - 300, exp=ends_s)
+        if (answer := ask(oidc_gateway, token)).status_code == 200:
+            break
+    assert answer.status_code == 200
+    until = time.monotonic() + 200
     while ask(oidc_gateway, token).status_code == 200:
         assert time.monotonic() < until, "it never ends"
         time.sleep(0.1)

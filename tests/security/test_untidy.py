@@ -42,7 +42,9 @@ def test_subjects_that_no_database_holds(
 ) -> None:
     """Such a token is refused, with the reason."""
     token = provider.token("ada", sub=subject)
-    answer = httpx.get(f"{oidc_gateway.url}/me", headers={"Authorization": f"Bearer {token}"})
+    answer = httpx.get(
+        f"{oidc_gateway.url}/me", headers={"Authorization": f"Bearer {token}"}, timeout=120
+    )
     assert answer.status_code == 401 and "subject" in answer.json()["detail"], answer.text
 
 
@@ -82,8 +84,10 @@ def test_figures_are_for_this_machine_by_its_own_name(gateway: Any, host: str) -
     """A page in a browser here, whose name was made to lead here, gets none, nor the store's
     folders.
     """
-    assert httpx.get(f"{gateway.url}/metrics").status_code == 200
-    assert httpx.get(f"{gateway.url}/metrics", headers={"Host": host}).status_code == 401
+    assert httpx.get(f"{gateway.url}/metrics", timeout=120).status_code == 200
+    assert (
+        httpx.get(f"{gateway.url}/metrics", headers={"Host": host}, timeout=120).status_code == 401
+    )
     with client(gateway) as http:
         place = http.get("/blobs/place", headers={"Host": host}).json()
         assert place == {"incoming": None, "blobs": None}

@@ -81,9 +81,9 @@ def test_organisation_from_a_group(settings: dict[str, Any], provider: Provider)
     with served(Settings(**settings, oidc_organisation_claim="organization,groups")) as gateway:
 
         def ask(**claims):
-            return httpx.get(f"{gateway.url}/me", headers=bearer(provider.token(**claims))).json()[
-                "organisation"
-            ]
+            return httpx.get(
+                f"{gateway.url}/me", headers=bearer(provider.token(**claims)), timeout=120
+            ).json()["organisation"]
 
         assert ask(subject="ada", groups=["/acme/engineers", "/other"]) == "acme"
         assert ask(subject="bob", groups=["/x"], organization=["beta"]) == "beta"

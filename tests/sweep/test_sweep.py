@@ -19,7 +19,8 @@ from mecapy_jupyter.client import gateway_api
 from mecapy_jupyter.parameter_sweep.stored import Sweeps
 from mecapy_jupyter.shared import errors
 
-from .studies import deadly, drawn, marked, trivial, waits
+from ..gate import Gate
+from .studies import deadly, drawn, held, held_but_one, marked, trivial
 
 ROOT = Path(__file__).parents[2]
 
@@ -92,7 +93,9 @@ def test_an_error_can_end_the_sweep(client: Client) -> None:
     assert gateway_api.sweep(client.gateway, "ends").state == "cancelled"
 
 
-def test_a_killed_kernel_leaves_its_points_to_run(client: Client, tmp_path: Path) -> None:
+def test_a_killed_kernel_leaves_its_points_to_run(
+    client: Client, tmp_path: Path, gate: Gate
+) -> None:
     """All were submitted; another kernel reads the table, and its own call runs none again."""
     script = tmp_path / "kernel.py"
     script.write_text(
@@ -101,8 +104,8 @@ def test_a_killed_kernel_leaves_its_points_to_run(client: Client, tmp_path: Path
             import sys
             sys.path.insert(0, {str(ROOT)!r})
             from mecapy_jupyter import sweep
-            from tests.sweep.studies import waits
-            table = sweep(waits, name="outlives", x=range(8), seconds=0.7)
+            from tests.sweep.studies import held
+            table = sweep(held, name="outlives", x=range(8), gate={gate.path!r})
             print(*table.task)
             """
         )
@@ -118,6 +121,7 @@ def test_a_killed_kernel_leaves_its_points_to_run(client: Client, tmp_path: Path
     finally:
         kernel.kill()
         kernel.wait()
+    gate.open()
     until(lambda: stored.progress.left == 0)
     assert stored.table().result.tolist() == list(range(8))
     tasks = {task.task_id for task in gateway_api.sweep(client.gateway, "outlives").tasks}
@@ -133,20 +137,22 @@ def _all_sent(client: Client, name: str, points: int) -> Any:
 
 
 @pytest.mark.long
-def test_a_sweep_pauses_and_resumes_from_elsewhere(client: Client) -> None:
+def test_a_sweep_pauses_and_resumes_from_elsewhere(client: Client, gate: Gate) -> None:
     """What runs ends, what waits is given up and submitted again; a cancelled sweep returns with
     what there is.
     """
     tables: list[Any] = []
-    axes: dict[str, Any] = {"x": range(12), "seconds": 0.5}
+    axes: dict[str, Any] = {"x": range(12), "gate": gate.path}
     runs = threading.Thread(
-        target=lambda: tables.append(sweep(waits, name="paused", client=client, **axes))
+        target=lambda: tables.append(sweep(held, name="paused", client=client, **axes))
     )
     runs.start()
     other = Client(client.endpoint.url, client.endpoint.token)
     until(lambda: "paused" in Sweeps(other) and _all_sent(other, "paused", 12))
     stored = Sweeps(other)["paused"]
+    until(lambda: stored.progress.running)
     stored.pause()
+    gate.open()
     until(lambda: not stored.progress.running)
     before = stored.progress
     assert 0 < before.left < 12 and before.state == "paused" and runs.is_alive()
@@ -158,12 +164,12 @@ def test_a_sweep_pauses_and_resumes_from_elsewhere(client: Client) -> None:
 
 
 @pytest.mark.long
-def test_a_cancelled_sweep_returns_what_there_is(client: Client) -> None:
+def test_a_cancelled_sweep_returns_what_there_is(client: Client, gate: Gate) -> None:
     """Rows that have not run say so; a second call runs them."""
     tables: list[Any] = []
-    axes: dict[str, Any] = {"x": range(10), "seconds": 0.5}
+    axes: dict[str, Any] = {"x": range(10), "gate": gate.path}
     runs = threading.Thread(
-        target=lambda: tables.append(sweep(waits, name="stopped", client=client, **axes))
+        target=lambda: tables.append(sweep(held_but_one, name="stopped", client=client, **axes))
     )
     runs.start()
     other = Client(client.endpoint.url, client.endpoint.token)
@@ -173,7 +179,8 @@ def test_a_cancelled_sweep_returns_what_there_is(client: Client) -> None:
     (found,) = tables
     assert 0 < found.result.notna().sum() < 10
     assert found.error.dropna().str.startswith("TaskCancelled").all()
-    assert sweep(waits, name="stopped", client=client, **axes).error.isna().all()
+    gate.open()
+    assert sweep(held_but_one, name="stopped", client=client, **axes).error.isna().all()
 
 
 @pytest.mark.long

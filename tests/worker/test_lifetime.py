@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from mecapy_backend.queue import keys
 from mecapy_backend.shared.settings import Settings
 from mecapy_backend.store import tasks, workers
+from mecapy_jupyter import wire
 from mecapy_worker import metrics
 from mecapy_worker.context import Context
 from mecapy_worker.egress import rules
@@ -24,7 +25,8 @@ from mecapy_worker.retry import retry_transient
 from mecapy_worker.run.consumer import Consumer
 from mecapy_worker.upkeep import reconciler
 
-from .conftest import OWNER, Desk, gone, working
+from ..gate import Gate
+from .conftest import LIMIT_S, OWNER, Desk, gone, working
 
 SLOW = "import os, time\nprint('pid', os.getcwd())\ntime.sleep({})\n'done'"
 TOLD = """import os, time
@@ -33,16 +35,17 @@ while not os.path.exists('enough'): time.sleep(0.02)
 'done'"""
 
 
-async def test_killed_worker(desk: Desk, start_worker: Any) -> None:
+async def test_killed_worker(desk: Desk, start_worker: Any, gate: Gate) -> None:
     """A worker dies by kill -9 in the middle of a task: its children die with it and another worker
     runs the task to its end.
     """
     processes = [await start_worker(lease_s=4.0), await start_worker(lease_s=4.0)]
     await desk.eventually(lambda: _alive(desk, 2))
-    task_id = await desk.submit(SLOW.format(2))
+    task_id = await desk.submit(f"import os\nprint('pid', os.getcwd())\n{gate.wait}'done'")
     pid, victim = await desk.pid(task_id), (await desk.row(task_id)).worker
     next(one for one in processes if f"-{one.process.pid}-" in str(victim)).signal(signal.SIGKILL)
     assert await asyncio.to_thread(gone, pid)
+    gate.open()
     seen = await desk.until(task_id, "completed", "failed")
     assert [event.data["attempt"] for event in seen if event.type == "started"] == [1, 2]
     assert seen[-1].data["result"] == "done" and (await desk.row(task_id)).worker != victim
@@ -61,9 +64,9 @@ async def test_an_id_delivered_twice(
         await release(*task_ids)
 
     monkeypatch.setattr(desk.queue, "release", noted)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(LIMIT_S):
         async with working(desk, pool, worker_slots=2) as consumer:
-            task_id = await desk.submit(SLOW.format(60))
+            task_id = await desk.submit(SLOW.format(600))
             await desk.pid(task_id)
             await desk.queue.zadd(
                 keys.QUEUE, {task_id: int(time.time() * 1000) * 4 + 2}
@@ -148,7 +151,7 @@ async def test_start_is_prompt(desk: Desk, worker: Consumer) -> None:
     number = str(desk.queue.connection_pool.connection_kwargs["db"])
     for n in range(3):
         assert (await desk.run(str(n))).result == n
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LIMIT_S):
             while not [
                 one
                 for one in await desk.queue.client_list()
@@ -158,10 +161,16 @@ async def test_start_is_prompt(desk: Desk, worker: Consumer) -> None:
 
 
 @pytest.mark.parametrize("count", [40])
-async def test_two_workers_share(desk: Desk, pool: Any, worker: Consumer, count: int) -> None:
+async def test_two_workers_share(
+    desk: Desk, pool: Any, worker: Consumer, count: int, gate: Gate
+) -> None:
     """Two workers with one queue run each task exactly once."""
     async with working(desk, pool) as other:
-        ids = [await desk.submit(str(n)) for n in range(count)]
+        ids = [await desk.submit(f"{gate.wait}{n}") for n in range(2)]  # one for each
+        for task_id in ids:
+            await desk.until(task_id, wire.STARTED)
+        gate.open()
+        ids += [await desk.submit(str(n)) for n in range(2, count)]
         assert [(await desk.outcome(task_id)).result for task_id in ids] == list(range(count))
         rows = [await desk.row(task_id) for task_id in ids]
     assert {row.attempt for row in rows} == {1}

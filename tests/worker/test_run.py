@@ -197,7 +197,7 @@ async def test_long_log_becomes_a_blob(desk: Desk, worker: Consumer) -> None:
 
 async def test_priority(desk: Desk, worker: Consumer) -> None:
     """While all slots are busy, a later task of higher priority overtakes."""
-    busy = await desk.submit("import time; print('busy'); time.sleep(60)")
+    busy = await desk.submit("import time; print('busy'); time.sleep(600)")
     await desk.until(busy, "stdout")
     low, high = await desk.submit("1", priority=1), await desk.submit("2", priority=9)
     await tasks.cancel(desk.db, OWNER, busy)

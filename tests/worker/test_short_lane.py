@@ -36,7 +36,7 @@ async def queued(
 
 async def test_long_ones_never_block_a_short_one(desk: Desk, worker: Consumer) -> None:
     """Ten long tasks hold and await the only slot; a short one runs meanwhile."""
-    long = [await queued(desk, "ann", HOLD.format(60)) for _ in range(10)]
+    long = [await queued(desk, "ann", HOLD.format(600)) for _ in range(10)]
     await desk.pid(long[0])
     assert (await desk.outcome(await queued(desk, "ann", "40 + 2", short=True))).result == 42
     states = [task.state for task_id in long if (task := await tasks.get(desk.db, "ann", task_id))]
@@ -56,9 +56,9 @@ async def test_who_is_not_short_takes_a_slot(
         engines, "WAIT_S", 0.05
     )  # how long the loop that serves the slot may keep it while nobody comes
     async with working(desk, pool, short_s=0.2) as consumer:
-        long = await queued(desk, "ann", HOLD.format(60))
+        long = await queued(desk, "ann", HOLD.format(600))
         await desk.pid(long)
-        liar = await queued(desk, "ann", HOLD.format(60), short=True)
+        liar = await queued(desk, "ann", HOLD.format(600), short=True)
         await desk.pid(liar)
         assert await _place_taken(consumer)
         await desk.queue.announce_cancel(long)
@@ -90,7 +90,7 @@ async def test_a_cap_on_a_real_worker(desk: Desk, pool: Any) -> None:
         )
     async with working(desk, pool, worker_slots=2):
         first, second = [
-            await queued(desk, "ann", HOLD.format(60), share=Share(cap=1)) for _ in range(2)
+            await queued(desk, "ann", HOLD.format(600), share=Share(cap=1)) for _ in range(2)
         ]
         await desk.pid(first)
         assert (await desk.outcome(await queued(desk, "bob", "1"))).result == 1
@@ -202,7 +202,7 @@ async def test_processor_time_of_an_attempt_without_an_outcome(
     busy = "import time\nend = time.process_time() + 0.5\nwhile time.process_time() < end: pass\n"
     async with working(desk, pool) as consumer:
         task_id = await desk.submit(
-            f"{busy}{CHANNEL}{end}\nprint('pid', 1, flush=True)\ntime.sleep(60)"
+            f"{busy}{CHANNEL}{end}\nprint('pid', 1, flush=True)\ntime.sleep(600)"
         )
         if end:
             assert (await desk.outcome(task_id)).state == wire.FAILED

@@ -24,7 +24,7 @@ from mecapy_worker.run.consumer import Consumer
 from ..stack.running import until
 from .conftest import OWNER, Desk, gone, text_of
 
-SOON_S = 20.0  # a second, on a machine with nothing else to do
+SOON_S = 120.0  # a second, on a machine with nothing else to do
 FOREVER = "import os, time\nprint('pid', os.getcwd())\nwhile True: time.sleep(0.05)"
 DEAF = """import os, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)

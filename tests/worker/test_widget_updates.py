@@ -46,7 +46,7 @@ async def test_what_is_no_message_of_a_widget_ends_the_task(desk: Desk, worker: 
     code = (
         "from mecapy_worker.shared.messages import CommMessage\n"
         "get_ipython().outgoing.send(CommMessage('shell_request', 'x'))\n"
-        "import time; time.sleep(60)"
+        "import time; time.sleep(600)"
     )
     outcome = await desk.run(code)
     assert outcome.state == wire.FAILED and outcome.error and outcome.error.kind != "cell"
