@@ -181,6 +181,9 @@ class Run:
         self._silent_since_s = 0.0
         if status.state == "running" and self.state == wire.PAUSED:
             self._resume()
+        if status.state == "cancelled" and self.state != "cancelled":
+            # What was sent meanwhile came too late to be cancelled with the rest.
+            gateway_api.change_sweep(self.client.gateway, self.name, "cancel")
         self.state = status.state
         landed: dict[str, PointResult] = {}
         for member in status.tasks:

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from mecapy_jupyter import Client, sweep
+from mecapy_jupyter import Client, remote, sweep
 from mecapy_jupyter.client import gateway_api
+from mecapy_jupyter.parameter_sweep import chunk
 from mecapy_jupyter.parameter_sweep.stored import Sweeps
 from mecapy_jupyter.shared import errors
 
@@ -181,6 +182,22 @@ def test_a_cancelled_sweep_returns_what_there_is(client: Client, gate: Gate) -> 
     assert found.error.dropna().str.startswith("TaskCancelled").all()
     gate.open()
     assert sweep(held_but_one, name="stopped", client=client, **axes).error.isna().all()
+
+
+def test_what_is_sent_after_a_cancel_is_cancelled(
+    client: Client, gate: Gate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tasks on their way while another kernel cancels the sweep do not run on to their end."""
+    submit = chunk.submit
+
+    def late(*about: Any) -> Any:
+        gateway_api.change_sweep(client.gateway, "late", "cancel")
+        return submit(*about)
+
+    monkeypatch.setattr(chunk, "submit", late)
+    limited = remote(held).options(timeout=60.0)
+    found = sweep(limited, name="late", client=client, x=range(2), gate=gate.path)
+    assert found.error.str.startswith("TaskCancelled").all(), found.error
 
 
 @pytest.mark.long
