@@ -9,6 +9,7 @@ import pytest
 
 from ..gate import Gate
 from .conftest import Kernel
+from .test_errors import strip
 
 
 @pytest.mark.cell("travels", "The notebook's folder")
@@ -253,6 +254,33 @@ def test_a_path_that_a_cell_makes_leads_here(kernel: Kernel, project: Path) -> N
     assert kernel.value("open(found[0]).read(), str(place), same[0] is place, note") == repr(
         ("1", str(project), True, f"in {project}, not elsewhere")
     )
+
+
+@pytest.mark.cell("travels", "Paths that a cell makes")
+def test_a_path_that_a_cell_shows_leads_here(kernel: Kernel, project: Path) -> None:
+    """In a print, a value and an error; so do paths of user-defined classes and in columns and
+    arrays. What holds the path in another form is named.
+    """
+    kernel.run(
+        "import os, pickle\nfrom pathlib import Path\nimport numpy as np, pandas as pd\n"
+        "class Mesh(type(Path())):\n    pass\nclass Case:\n    pass"
+    )
+    ran = kernel.run(
+        "%%mecapy\nhere = os.environ['PWD']\nmesh = Mesh('a.msh').resolve()\n"
+        "table = pd.DataFrame({'file': [here + '/a.msh', None]})\nkinds = pd.Categorical([here])\n"
+        "names = np.array([here, 'x'])\nhidden = pickle.dumps(here)\n"
+        "open('log.txt', 'w').write(here)\nprint('in', here)\nPath.cwd()"
+    )
+    assert ran.ok and ran.stdout == f"in {project}\n", ran
+    assert ran.results[0]["data"]["text/plain"] == f"PosixPath('{project}')"
+    assert "hidden, log.txt hold the path of the task's folder" in ran.stderr, ran.stderr
+    mesh = str(project / "a.msh")
+    assert kernel.value("str(mesh), type(mesh) is Mesh, table.file[0], kinds[0]") == repr(
+        (mesh, True, mesh, str(project))
+    )
+    assert kernel.value("names.tolist()") == repr([str(project), "x"])
+    failed = kernel.run("%%mecapy\nopen(os.path.abspath('no.txt'))")
+    assert f"'{project}/no.txt'" in strip(failed.text) and "/child-" not in failed.text
 
 
 @pytest.mark.cell("said", "`%pip install`, `!pip install`")

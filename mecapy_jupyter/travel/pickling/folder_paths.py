@@ -4,8 +4,10 @@ cell had run there. Part of `pickler`.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
+from collections.abc import Iterable
 from typing import Any, cast
 
 
@@ -17,6 +19,7 @@ class FolderPaths:
         pathlib: Any = sys.modules.get("pathlib")
         paths = (pathlib.PosixPath, pathlib.PurePosixPath) if pathlib else ()
         self.kinds: frozenset[type[Any]] = frozenset((str, *paths) if folder else ())
+        self._more = _loaded(_MORE) if folder else ()
         self._found: dict[int, tuple[Any, InFolder]] = {}
 
     def of(self, obj: Any) -> InFolder | None:
@@ -28,6 +31,64 @@ class FolderPaths:
         there = InFolder(cast("type[Any]", type(obj)), tuple(text.split(self._folder)))
         self._found[id(obj)] = obj, there
         return there
+
+    def reduced(self, obj: Any) -> Any:
+        """How to pickle a user-defined path, an array or a column of texts; None for anything else,
+        and for one that does not name the folder.
+        """
+        if not isinstance(obj, self._more):
+            return None
+        if hasattr(obj, "parts"):
+            pieces = tuple(str(obj).split(self._folder))
+            return (_path_here, (type(obj), pieces)) if len(pieces) > 1 else None
+        if (marked := _replaced(obj, self._folder, _MARK)) is None:
+            return None
+        return _with_folder, (marked,)
+
+
+_MARK = "\ufdd0folder\ufdd0"
+"""Stands for the folder in an array or a column. Unicode keeps these characters free."""
+_MORE = ("pathlib", "PurePath"), ("numpy", "ndarray"), ("numpy", "str_"), ("pyarrow", "Array")
+_OF_ARROW = ("string", "large_string")
+
+
+def _loaded(names: Iterable[tuple[str, str]]) -> tuple[type[Any], ...]:
+    """Those of these types whose modules are loaded."""
+    found = ((sys.modules.get(module), name) for module, name in names)
+    return tuple(getattr(module, name) for module, name in found if hasattr(module, name))
+
+
+def _path_here(kind: type[Any], pieces: tuple[str, ...]) -> Any:
+    return kind(_here().join(pieces))
+
+
+def _with_folder(marked: Any) -> Any:
+    return _replaced(marked, _MARK, _here())
+
+
+def _replaced(obj: Any, old: str, new: str) -> Any:
+    """An array or a column of texts with another text in place of `old`; None if none has it."""
+    if not hasattr(obj, "dtype"):
+        found = str(obj.type) in _OF_ARROW and _compute().match_substring(obj, old)
+        is_there = found and _compute().any(found).as_py()
+        return _compute().replace_substring(obj, old, new) if is_there else None
+    if obj.dtype.kind != "U" or not (_texts().find(obj, old) >= 0).any():
+        return None
+    texts: Any = sys.modules["numpy"].str_  # numpy cuts Python's to the array's length
+    replaced = _texts().replace(obj, texts(old), texts(new))
+    return replaced if isinstance(obj, type(replaced)) else type(obj)(replaced)
+
+
+def _texts() -> Any:
+    return cast(Any, sys.modules["numpy"]).char
+
+
+def _compute() -> Any:
+    return importlib.import_module("pyarrow.compute")
+
+
+def _here() -> str:
+    return os.getcwd()  # noqa: PTH109 what every child loads costs it pages
 
 
 class InFolder:
@@ -44,6 +105,5 @@ class InFolder:
     def here(self) -> Any:
         """The same object each time."""
         if self._made is None:
-            folder = os.getcwd()  # noqa: PTH109 what every child loads costs it pages
-            self._made = self._kind(folder.join(self._pieces))
+            self._made = self._kind(_here().join(self._pieces))
         return self._made

@@ -274,6 +274,9 @@ class ResultPickler(Pickler):
             return self.paths.of(obj)
         return number
 
+    def reducer_override(self, obj: Any) -> Any:
+        return self.paths.reduced(obj) or super().reducer_override(obj)
+
 
 class Unpickler(pickle.Unpickler):
     """Opens the output of these picklers: numbers become the `originals`. A container that

@@ -138,6 +138,7 @@ def _set_up_folder(root: str, fonts: tuple[str, ...]) -> None:
         "TMPDIR": "tmp",
         "MPLCONFIGDIR": "home/matplotlib",
         "IPYTHONDIR": "home/.ipython",
+        "PWD": "work",
     }.items():
         os.environ[name] = f"{root}/{folder}"
     tempfile.tempdir = None

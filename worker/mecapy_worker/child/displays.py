@@ -10,6 +10,7 @@ from IPython.core.displaypub import DisplayPublisher
 
 from mecapy_jupyter.shared.units import size
 from mecapy_jupyter.wire import Json, JsonObject
+from mecapy_worker.child import home_paths
 from mecapy_worker.child.plain_json import plain_mapping
 from mecapy_worker.shared.frames import json_of
 from mecapy_worker.shared.messages import DisplayMessage
@@ -43,7 +44,7 @@ class FramePublisher(DisplayPublisher):
         self.shell.outgoing.send(DisplayMessage("clear_output", wait=bool(wait)))
 
     def show(self, kind: str, data: Any, metadata: Any, display_id: str | None = None) -> None:
-        shown, cut = fitting(plain_mapping(data))
+        shown, cut = fitting(home_paths.shown_in(plain_mapping(data)))
         self.shell.outgoing.send(
             DisplayMessage(kind, shown, plain_mapping(metadata or {}), display_id)
         )

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mecapy_worker.child import home_paths
 from mecapy_worker.shared.frames import STREAM_BYTES
 from mecapy_worker.shared.messages import Message, OutputMessage
 
@@ -63,6 +64,7 @@ class Outgoing:
         A line is sent at once, a burst of lines in one frame. An incomplete line waits briefly for
         its end, because `print` writes it separately, and output of a command could come between.
         """
+        text = home_paths.shown(text)
         with self.uninterrupted, self._lock:
             if name != self._pending_name:
                 self.flush()

@@ -7,14 +7,17 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, cast
 
+from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.changes import Changes
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.pickling import payload
+from mecapy_worker.child import home_paths
 from mecapy_worker.child.imports import is_users
 
 _PYTHONS = "name|doc|builtins?|package|loader|spec|file|cached|session|warningregistry"
@@ -44,6 +47,13 @@ class _SentInputs:
             value, self.namespace, self.known, views, whole, first, self.folder
         )
 
+    def names_the_folder(self, value: Any) -> bool:
+        """Whether it would come home with the path of the task's folder."""
+        if self.trouble(value) is not None:
+            return False
+        packed, _ = self.packed(value)
+        return home_paths.named_in((packed.stream, *packed.buffers))
+
     def trouble(self, value: Any) -> str | None:
         """Why a value cannot travel."""
         try:
@@ -72,6 +82,8 @@ def pack(
     sent = _SentInputs(watch, namespace, known, watch.arrays(), folder)
     home["changed"] = changed if everything else []
     packed, met = _pack_what_can(home, sent)
+    if home_paths.named_in((packed.stream, *packed.buffers)):
+        _say_who_names_the_folder(home, sent)
     if everything or not changed:
         return packed
     numbers, more = {number for one in changed for number in one.numbers}, set[int]()
@@ -80,6 +92,24 @@ def pack(
         home["changed"] = [one.only(more) for one in changed]
         packed, met = _pack_what_can(home, sent)
     return packed
+
+
+def _say_who_names_the_folder(home: dict[str, Any], sent: _SentInputs) -> None:
+    """In a form that is not translated: inside an archive or a pickle, for one."""
+    names = [name for name, value in home["bound"].items() if sent.names_the_folder(value)]
+    objects = sent.watch.objects()
+    for changes in home["changed"]:
+        for number, parts in changes:
+            if sent.names_the_folder(parts):
+                names.append(_name_of(objects[number], sent.namespace))
+    files = home["folder"].files
+    names += [name for name, content in files.items() if home_paths.named_in((content,))]
+    if names := [name for name in dict.fromkeys(names) if name]:
+        print(
+            f"mecapy: {listed(names)} {'holds' if len(names) == 1 else 'hold'} the path of the "
+            "task's folder, which could not be changed to the notebook's; use a relative path",
+            file=sys.stderr,
+        )
 
 
 def _held(numbers: frozenset[int], sent: _SentInputs) -> set[int]:

@@ -21,7 +21,7 @@ from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import function_caches, numbers, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
-from mecapy_worker.child import json_values, packing, result_files
+from mecapy_worker.child import home_paths, json_values, packing, result_files
 from mecapy_worker.child.shell import TaskShell
 from mecapy_worker.shared.messages import OutcomeMessage, TaskMessage
 
@@ -48,6 +48,7 @@ def begin(
     _ambient.update(process_state.noted())
     _started_in[:] = [os.getcwd()]  # noqa: PTH109 without pathlib, a page less
     _found[:], _found_index[:] = [files.listing(_started_in[0])], [index]
+    home_paths.begin(_started_in[0], index.home)
     placeholders.begin()
     return watch
 
@@ -213,14 +214,14 @@ def _describe(
     for frame, number in traceback.walk_tb(error.__traceback__ if error else None):
         if shell.compile.is_cell(frame.f_code.co_filename):
             line = number
-    shown = tuple(_cut(each) for each in lines)
+    shown = tuple(_cut(home_paths.shown(each)) for each in lines)
     counted = None if line is None else line + above
     return ErrorInfo("cell", type(error).__name__, _message(error), counted, shown)
 
 
 def _message(error: BaseException | None) -> str:
     try:
-        return _cut(str(error))
+        return _cut(home_paths.shown(str(error)))
     except Exception:
         return f"<{type(error).__name__}: its text cannot be shown>"
 
