@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
 
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.units import clock
 from mecapy_jupyter.shared.user_folders import user_folders
 

@@ -7,7 +7,6 @@ What does not arrive is undone in the page: a slider goes back to where the task
 
 from __future__ import annotations
 
-import json
 import queue
 import threading
 import time
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from mecapy_jupyter import wire
 from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.wire import JsonObject
 
 _EVERY_S = 0.1

@@ -5,7 +5,6 @@ because it has a token.
 
 from __future__ import annotations
 
-import json
 import os
 import tomllib
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from mecapy_jupyter.client import logins
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.shared.secret import Secret, write_private
 from mecapy_jupyter.shared.user_folders import user_folders

@@ -5,7 +5,6 @@ and no notebooks.
 from __future__ import annotations
 
 import collections
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from mecapy_jupyter.client.addresses import CONNECT_S, Address
 from mecapy_jupyter.client.logins import Login
 from mecapy_jupyter.client.problems import problem
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.own_requests import unlogged
 from mecapy_jupyter.shared.secret import Secret
 from mecapy_jupyter.shared.version import __version__

@@ -7,7 +7,6 @@ result. With `pip install 'mecapy-jupyter[keyring]'` the refresh token is in the
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import IO, Any
 
 from mecapy_jupyter.client.device_login import LoginEnded, LoginIssuer, LoginTokens, renew, revoke
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.secret import Secret, write_private
 from mecapy_jupyter.shared.user_folders import user_folders
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import urllib3
 
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import own_json as json
 
 
 class BlobsMissing(errors.Refused):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hmac
-import json
 import os
 import secrets
 import tempfile
@@ -16,6 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mecapy_jupyter import wire
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.user_folders import user_folders
 
 _KEY_BYTES = 32

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import own_json as json
 
 Run = Callable[[argparse.Namespace], int | None]
 

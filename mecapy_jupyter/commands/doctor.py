@@ -4,7 +4,6 @@ nothing.
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 import sys
@@ -18,6 +17,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.client import config, gateway_api, logins, signing
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.version import __version__, minor
 from mecapy_jupyter.stack import embedded
 from mecapy_jupyter.wire.json_fields import as_object

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
-import json
 import re
 import sys
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from mecapy_jupyter.commands import extending, task_selection
 from mecapy_jupyter.commands.cancelling import cancelled
 from mecapy_jupyter.commands.getting import brought_home
 from mecapy_jupyter.shared import errors, version
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.travel.environment import setup_cells
 
 INTERRUPTED = 130

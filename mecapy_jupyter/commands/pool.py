@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
 from itertools import islice
 
 from mecapy_jupyter.client import admin_api, config, gateway_api
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.commands import task_lines
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.units import clean, local_time
 from mecapy_jupyter.wire import WorkerInfo
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.processes import boot_id, is_alive
 from mecapy_jupyter.shared.user_folders import user_folders
 from mecapy_jupyter.wire.json_fields import as_object

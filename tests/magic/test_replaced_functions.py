@@ -64,3 +64,37 @@ def test_pickle_finds_the_notebook_s_classes(kernel: Kernel) -> None:
     )
     assert ran.ok, ran.text
     assert kernel.value("(again[0].length, type(again[0]) is Beam, doubled)") == "(3, True, [2, 4])"
+
+
+def test_an_object_in_a_library(kernel: Kernel) -> None:
+    """One of a class of the notebook travels, unless it also is a variable: then it is named."""
+    assert kernel.run(
+        "import json, fractions, copyreg\nfirst = json._default_encoder\n"
+        "class Encoder(json.JSONEncoder):\n    def default(self, o): return str(type(o).__name__)\n"
+        "class Beam:\n    pass\ndef reduced(beam): return Beam, ()\n"
+        "json._default_encoder = Encoder()\nbeam = fractions.beam = Beam()"
+    ).ok
+    assert kernel.run("copyreg.pickle(Beam, reduced)").ok
+    ran = kernel.run(
+        "%%mecapy\nprint(json.dumps([beam]), copyreg.dispatch_table[Beam].__name__, fractions)"
+    )
+    kernel.run("json._default_encoder = first; del fractions.beam, copyreg.dispatch_table[Beam]")
+    assert ran.ok and ran.stdout.startswith('["Beam"] reduced'), ran
+    assert "put into fractions.beam cannot travel" in ran.stderr and "_default" not in ran.stderr
+
+
+def test_a_replaced_dumps_is_not_ours(kernel: Kernel) -> None:
+    """What MecaPy writes as JSON, here and on the worker, does not go through a notebook's
+    function: one that prints would be called for each print.
+    """
+    assert kernel.run(
+        "import json, sys\nof_json, callers = json.dumps, []\n"
+        "def dumps(obj, **options):\n"
+        "    callers.append(sys._getframe(1).f_globals['__name__'])\n"
+        "    return of_json(obj, **options)\n"
+        "json.dumps = dumps"
+    ).ok
+    ran = kernel.run("%%mecapy\nx = 3\nprint(json.dumps([x]))\nx")
+    called = kernel.value("{name for name in callers if name.startswith(('__main__', 'mecapy'))}")
+    kernel.run("json.dumps = of_json")
+    assert ran.ok and ran.stdout == "[3]\n" and called == "{'__main__'}", ran

@@ -60,7 +60,7 @@ _said: set[str] = set()
 _NO_KEY = object()
 _SETS = re.compile(
     r"""[\w\])]\s*\.\s*(?!(?:i?loc|i?at)\b)\w+(?:\[[^\]]*\])?\s*=[^=]  # but not entries of a table
-    |setattr|regist|accessor
+    |setattr|regist|accessor|copyreg
     |(?<!add_)patch(?!es)
     |\badd_(?!subplot|axes|patch|artist|collection|line|trace|shape|annotation|gridspec|subfigure)
     |apply\(\s*\)  # with an argument, it is given to a table
@@ -142,7 +142,8 @@ def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any,
         special = name.startswith("__") and not (in_class and type(value) is types.FunctionType)
         if special or type(value) in _NOBODYS:
             continue
-        if state_pickler.is_users(value) or (in_class and _holds_users(value)):
+        users = state_pickler.is_users(value) or type(value).__module__ == "__main__"
+        if users or (in_class and _holds_users(value)):
             yield name, _NO_KEY, value
         elif type(value) is dict and "cache" not in name:
             entries = cast("dict[Any, Any]", value)
@@ -166,7 +167,7 @@ def current(made: frozenset[str], files: set[str]) -> list[Patch]:
     patches: list[Patch] = []
     for (module, inside), mine in _found.items():
         for (name, key), value in mine.items():
-            data = state_pickler.dumps(value, made, files)
+            data = None if _is_variable(value) else state_pickler.dumps(value, made, files)
             as_key = None if key is _NO_KEY else state_pickler.dumps(key)
             path = f"{inside}.{name}" if inside else name
             if data is not None and (key is _NO_KEY or as_key is not None):
@@ -174,6 +175,13 @@ def current(made: frozenset[str], files: set[str]) -> list[Patch]:
             else:
                 _say_once(f"{module}.{path}")
     return patches
+
+
+def _is_variable(value: object) -> bool:
+    """Whether it is an object that also is a variable: the module would get a copy of it."""
+    if state_pickler.is_users(value) or type(value).__module__ != "__main__":
+        return False
+    return any(value is one for one in list(vars(sys.modules["__main__"]).values()))
 
 
 def _say_once(name: str) -> None:

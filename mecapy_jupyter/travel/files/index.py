@@ -4,10 +4,10 @@ contents are in packs beside it (`packs`); paths are relative, with slashes.
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.shared.errors import ConfigError
 
 MOST_BYTES, MOST_FILES = 20_000_000, 1_000

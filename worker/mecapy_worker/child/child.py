@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
 import socket
 import sys
@@ -15,6 +14,7 @@ import tempfile
 from dataclasses import replace
 from typing import Any
 
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.travel.environment import fingerprint, prelude, process_state
 from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, Cell, Payload

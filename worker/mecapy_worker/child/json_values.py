@@ -4,12 +4,12 @@ text}. It calls methods of the task's objects, and catches whatever they raise.
 
 from __future__ import annotations
 
-import json
 import math
 import types
 from collections.abc import Mapping, Set
 from typing import Any, cast
 
+from mecapy_jupyter.shared import own_json as json
 from mecapy_worker.shared.nesting import too_deep
 
 _JSON_BYTES = 1024 * 1024  # a larger value stands as its repr

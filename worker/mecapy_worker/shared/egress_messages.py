@@ -4,10 +4,10 @@ here. What comes from the child is untrusted: `EgressQuestion.read` checks every
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from typing import Literal
 
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.wire.json_fields import as_object
 from mecapy_jupyter.wire.shape import OPTIONAL, Shape
 

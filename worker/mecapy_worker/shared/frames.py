@@ -9,13 +9,13 @@ is opened here.
 
 from __future__ import annotations
 
-import json
 import os
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
+from mecapy_jupyter.shared import own_json as json
 from mecapy_jupyter.wire import Json, JsonObject
 from mecapy_jupyter.wire.shape import Shape
 from mecapy_worker.shared.nesting import DEEPEST, too_deep
