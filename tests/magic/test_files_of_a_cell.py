@@ -229,6 +229,8 @@ def test_times_and_modes_that_a_cell_sets(kernel: Kernel, folder: Path) -> None:
     ran = kernel.run(
         "%%mecapy --quiet\nimport os\nos.utime('old.txt', (1e9, 1e9)); os.chmod('run.sh', 0o755)\n"
         "with open('first.txt', 'w') as out: out.write('a longer text')\n"
+        "for name, mode in [('kept', 0o444), ('shared', 0o664), ('mine', 0o400)]:\n"
+        "    open(name, 'w').close(); os.chmod(name, mode)\n"
         "with open('second.txt', 'w') as out: out.write('1')\n"
         "while os.stat('second.txt').st_mtime_ns == os.stat('first.txt').st_mtime_ns:\n"
         "    os.utime('second.txt')"
@@ -237,5 +239,8 @@ def test_times_and_modes_that_a_cell_sets(kernel: Kernel, folder: Path) -> None:
     assert (folder / "old.txt").stat().st_mtime == 1e9
     about = (folder / "run.sh").stat()
     assert (about.st_mtime, about.st_mode & 0o777) == (5e8, 0o755)
+    modes = [(folder / name).stat().st_mode & 0o777 for name in ("kept", "shared")]
+    assert modes == [0o444, 0o664]
+    assert not (folder / "mine").stat().st_mode & 0o222
     first, second = ((folder / f"{name}.txt").stat() for name in ("first", "second"))
     assert second.st_mtime_ns >= first.st_mtime_ns > 1.5e18

@@ -75,7 +75,7 @@ def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
                     continue
                 path = _free(path, task_id)
                 beside.append(f"{name} as {path.name}")
-            write(path, content, name in home.programs, home.times.get(name))
+            write(path, content, home.modes.get(name), home.times.get(name))
         except (OSError, CannotReceive, ConfigError) as trouble:
             remarks.append(f"{name} did not come home: {trouble}")
     if beside:
@@ -106,18 +106,16 @@ def put(files: Mapping[str, Any], folder: Path) -> None:
         write(_checked(name, folder), content)
 
 
-def write(
-    path: Path, content: Any, executable: bool | None = None, time_ns: int | None = None
-) -> None:
-    """Replace the file atomically, so that a reader sees the old or the new one. `executable`:
-    whether it is so afterwards; None: as it is. `time_ns`: of its change, if not now.
+def write(path: Path, content: Any, mode: int | None = None, time_ns: int | None = None) -> None:
+    """Replace the file atomically, so that a reader sees the old or the new one. `mode`: on the
+    worker; None: as it is. `time_ns`: of its change, if not now.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=".mecapy-", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
-        Path(draft).chmod(_mode(path, executable))
+        Path(draft).chmod(_mode(path, mode))
         if time_ns is not None:
             os.utime(draft, ns=(time_ns, time_ns))
         Path(draft).replace(path)
@@ -126,14 +124,17 @@ def write(
         raise
 
 
-def _mode(path: Path, executable: bool | None) -> int:
-    """The mode of the file that it replaces, or of any new file. Who may read a program may
-    execute it.
+def _mode(path: Path, there: int | None) -> int:
+    """The mode that the cell has set. Other files of a worker are for their owner alone: what he
+    may do, others may who may here with the file that it replaces, or with any new file.
     """
     mode = _mode_now(path)
-    if executable is None:
+    if there is None:
         return mode
-    return mode | (mode & 0o444) >> 2 if executable else mode & ~0o111
+    if there & 0o077:
+        return there & 0o777
+    mode = mode | (mode & 0o444) >> 2 if there & 0o100 else mode & ~0o111
+    return mode if there & 0o200 else mode & ~0o222
 
 
 def _mode_now(path: Path) -> int:

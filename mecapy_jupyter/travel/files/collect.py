@@ -46,15 +46,15 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """What comes home. `files`: contents of written files, in the order of their times; `programs`:
-    which of them may be executed; `folders`: new ones; `stays`: path → (size, whether it can be
+    """What comes home. `files`: contents of written files, in the order of their times; `modes`:
+    theirs on the worker; `folders`: new ones; `stays`: path → (size, whether it can be
     fetched later); `deleted`: of the files that were sent; `ended_in`: the final folder, relative
     to the first; `looked`: folders that it listed and files that it failed to open; `links`: new
     ones, with their targets; `times`: those that the cell has set (`os.utime`).
     """
 
     files: Files = field(default_factory=dict[str, Any])
-    programs: frozenset[str] = frozenset()
+    modes: dict[str, int] = field(default_factory=dict[str, int])
     folders: tuple[str, ...] = ()
     stays: dict[str, tuple[int, bool]] = field(default_factory=dict[str, tuple[int, bool]])
     deleted: tuple[str, ...] = ()
@@ -114,7 +114,7 @@ def collect(
     return (
         Collected(
             contents,
-            frozenset(name for name in contents if _is_program(f"{folder}/{name}")),
+            {name: _mode(f"{folder}/{name}") for name in contents},
             tuple(made[: index.most_files]) if index.automatic else (),
             {name: (size, name in small) for name, size in stays.items()},
             _deleted(folder, index, now),
@@ -182,8 +182,8 @@ def _is_whole(path: str) -> bool:
     return True
 
 
-def _is_program(path: str) -> bool:
-    return bool(os.stat(path).st_mode & stat.S_IXUSR)  # noqa: PTH116 as in `_is_whole`
+def _mode(path: str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)  # noqa: PTH116 as in `_is_whole`
 
 
 def _small(folder: Path, sizes: Mapping[str, int]) -> dict[str, bytes]:
