@@ -172,9 +172,16 @@ STATE: dict[str, tuple[str, str, str, str]] = {
     ),
     "sys.path": (
         "import os, sys; os.makedirs('added', exist_ok=True)",
-        "sys.path.insert(0, os.path.abspath('added')); sys.path.append('lib')",
-        "[os.path.relpath(p) for p in sys.path if p.endswith(('added', 'lib', 'late'))]",
+        "sys.path.insert(0, os.path.abspath('added')); sys.path += ['lib', '/elsewhere/lib']",
+        "[p.startswith('/e') or os.path.relpath(p) for p in sys.path "
+        "if p.endswith(('added', 'lib', 'late'))]",
         "sys.path.append('late')",
+    ),
+    "sys": (
+        "import sys",
+        "sys.tracebacklimit = 50; sys.solver_name = ['spooles']",
+        "sys.tracebacklimit, sys.solver_name",
+        "sys.tracebacklimit = 60",
     ),
     "sys.argv": ("import sys", "sys.argv = ['prog', '3']", "sys.argv", "sys.argv = ['prog', '4']"),
     "digits of an integer": (

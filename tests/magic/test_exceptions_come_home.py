@@ -25,6 +25,20 @@ except Overload as error:
     assert ran.stdout.strip() == "5 [2, 3]"
 
 
+def test_an_exception_with_its_own_pickling(kernel: Kernel) -> None:
+    """Its `args` are those that it had, which its `__reduce__` would make others."""
+    kernel.run(
+        "class Overload(Exception):\n"
+        "    def __init__(self, load, limit=1): self.load = load\n"
+        "    def __reduce__(self): return Overload, (self.load,)"
+    )
+    ran = kernel.run("%%mecapy\nmade = Overload(5, 2)\nmade.args += ('at x=3',)\nraise made")
+    assert ran.errors[0]["evalue"] == "(5, 2, 'at x=3')", ran
+    assert kernel.value("made.args, made.load") == "((5, 2, 'at x=3'), 5)"
+    assert kernel.run("%%mecapy\nthere = made.args").ok
+    assert kernel.value("there") == "(5, 2, 'at x=3')"
+
+
 def test_an_exception_group_of_the_cell(kernel: Kernel) -> None:
     """It is shown as a group, without the machinery;
     the errors after it are shown as themselves.

@@ -1,5 +1,6 @@
 """Folders that the notebook has added to `sys.path`, for imports whose names only the cell knows
-(`importlib.import_module(name)`): relative ones, and those inside the notebook's folder.
+(`importlib.import_module(name)`). Those inside the notebook's folder lead into that of the other
+side.
 """
 
 from __future__ import annotations
@@ -23,15 +24,17 @@ def get() -> tuple[tuple[str, bool, bool], ...] | None:
         if type(entry) is not str or not entry or entry in _fresh:
             continue
         inside = entry == here or entry.startswith(here + os.sep)
-        if inside or not os.path.isabs(entry):  # noqa: PTH117
-            path = os.path.relpath(entry, here) if inside else entry
-            found.append((path, inside, any(known in _fresh for known in sys.path[place:])))
+        path = os.path.relpath(entry, here) if inside else entry
+        found.append((path, inside, any(known in _fresh for known in sys.path[place:])))
     return tuple(found) or None
 
 
 def put(state: tuple[tuple[str, bool, bool], ...]) -> None:
     held = {os.path.abspath(entry) for entry in sys.path if entry}  # noqa: PTH100
-    for path, absolute, in_front in reversed(state):
+    new = list[tuple[str, bool]]()
+    for path, absolute, in_front in state:
         entry = os.path.abspath(path) if absolute else path  # noqa: PTH100
         if os.path.abspath(entry) not in held:  # noqa: PTH100
-            sys.path.insert(0 if in_front else len(sys.path), entry)
+            new.append((entry, in_front))
+    sys.path[:0] = [entry for entry, in_front in new if in_front]
+    sys.path += [entry for entry, in_front in new if not in_front]

@@ -6,6 +6,7 @@ import calendar
 import gc
 import multiprocessing
 import os
+import pickle
 import socket
 import sys
 import tempfile
@@ -15,14 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from mecapy_jupyter.travel import garbage
+from mecapy_jupyter.travel.environment import state_pickler
 from mecapy_jupyter.travel.environment.state_kind import StateKind
 
 _fresh_argv = list(sys.argv)
+_fresh_names = set(vars(sys))
 
 
 def begin() -> None:
     """Count what is set from here on."""
     _fresh_argv[:] = sys.argv
+    _fresh_names.update(vars(sys))
 
 
 def _setting(module: str, get: Callable[[], Any], put: Callable[[Any], object]) -> StateKind:
@@ -36,6 +40,21 @@ def _arguments() -> list[str] | None:
 
 def _set_arguments(arguments: list[str]) -> None:
     sys.argv = arguments
+
+
+def _added_to_sys() -> dict[str, bytes] | None:
+    """Attributes of `sys` that a new process lacks: `sys.tracebacklimit`, and the notebook's."""
+    added = {
+        name: state_pickler.dumps(value)
+        for name, value in list(vars(sys).items())
+        if name not in _fresh_names and not name.startswith(("_", "last_"))
+    }
+    return {name: data for name, data in added.items() if data is not None} or None
+
+
+def _add_to_sys(added: dict[str, bytes]) -> None:
+    for name, data in added.items():
+        setattr(sys, name, pickle.loads(data))  # noqa: S301 our own state
 
 
 _FRESH_GARBAGE = (True, gc.get_threshold())
@@ -96,6 +115,7 @@ def _set_temporary_folder(path: str | None) -> None:
 
 SETTINGS: dict[str, StateKind] = {
     "sys.argv": StateKind("sys", _arguments, _set_arguments),
+    "sys": StateKind("sys", _added_to_sys, _add_to_sys),
     "digits of an integer": _setting("sys", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     "socket timeout": _setting("socket", socket.getdefaulttimeout, socket.setdefaulttimeout),
     "calendar": _setting("calendar", calendar.firstweekday, calendar.setfirstweekday),
