@@ -83,7 +83,7 @@ async def test_redis_away(database_url: str, own_valkey: Valkey, tmp_path: Path)
         ] == "cancelled"
         assert "event: cancelled" in (await following).text
         assert http.delete(f"/tasks/{task_id}").status_code == 204
-        assert time.monotonic() - began < 1200
+        assert time.monotonic() - began < 300
 
 
 def test_postgres_away(own_postgres: tuple[Postgres, Settings], tmp_path: Path) -> None:

@@ -199,5 +199,5 @@ async def test_a_page_left_open_leaves_nothing(gateway: Any, queue: Any) -> None
         await left(20)
         before, after = await left(5), await left(100)
     assert after[0] - before[0] < 100  # less than one for each refresh of one page
-    assert after[1] == before[1]
+    assert after[1] <= before[1]
     assert after[2] <= max(before[2], 10)

