@@ -21,6 +21,7 @@ from typing import Any, cast
 from blake3 import blake3
 
 from mecapy_jupyter.travel.environment import user_modules
+from mecapy_jupyter.travel.pickling import array_subclasses
 
 _DIGEST_BYTES = 16
 _MAIN = ("__main__", "__mp_main__")
@@ -178,7 +179,7 @@ def _set(content: Content, value: Any) -> None:
 def _array(content: Content, value: Any) -> None:
     numpy: Any = sys.modules["numpy"]
     content.mark("ndarray", f"{value.dtype.descr!r} {value.dtype.str} {value.shape}".encode())
-    content.mark("writeable", str(value.flags.writeable).encode())
+    content.mark("writeable", str(array_subclasses.is_writeable(value)).encode())
     if value.dtype.hasobject:
         return _sequence(content, value.reshape(-1).tolist())
     flat = numpy.ascontiguousarray(value).reshape(-1)

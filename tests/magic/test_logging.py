@@ -57,6 +57,20 @@ def test_formatters_and_filters_of_the_notebook(kernel: Kernel) -> None:
     kernel.run("logging.getLogger('marked').handlers.clear()\nlogging.disable(0)")
 
 
+def test_a_handler_that_the_cell_sets_stays_itself(kernel: Kernel) -> None:
+    """A variable here is still the logger's handler; one that the cell removed is gone."""
+    assert kernel.run(
+        RESET + "log = logging.getLogger('two.handlers'); log.propagate = False\n"
+        "one, two = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stdout)\n"
+        "log.addHandler(one); log.addHandler(two); two.setLevel(30)"
+    ).ok
+    assert kernel.run(
+        "%%mecapy --quiet\nimport logging\nof = logging.getLogger('two.handlers')\n"
+        "of.handlers[1].setLevel(40)\nof.removeHandler(of.handlers[0])\ndel of"
+    ).ok
+    assert kernel.value("log.handlers == [two], two.level") == "(True, 40)"
+
+
 def test_our_own_requests_are_not_logged(kernel: Kernel) -> None:
     """A notebook that logs everything, urllib3 included, sees its own messages alone."""
     assert kernel.run(

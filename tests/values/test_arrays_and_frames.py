@@ -172,3 +172,14 @@ def test_memory_mapped_arrays(notebook: Notebook, tmp_path: Path) -> None:
         np.array_equal(notebook.ns["b"][1:], notebook.ns["m"][1:])
         and notebook.ns["n"] == np.arange(100_000.0).sum()
     )
+
+
+@pytest.mark.filterwarnings("error")
+def test_results_of_broadcast_arrays_give_no_warning() -> None:
+    """NumPy warns when somebody reads their `flags.writeable`; the notebook has not."""
+    notebook = Notebook()
+    notebook.local("a, b = np.broadcast_arrays(np.ones((2, 1)), np.arange(3.0)); held = [a]")
+    made = "c = np.broadcast_arrays(np.ones((2, 1)), np.arange(3.0))[1]; s = a.sum()"
+    notebook.remote(made, "a", "b", "held")
+    assert notebook.ns["c"].tolist() == [[0, 1, 2]] * 2 and notebook.ns["s"] == 6
+    assert notebook.ns["held"][0] is notebook.ns["a"]

@@ -131,12 +131,31 @@ ROWS = {
         "t['b'] = t.a * 2; t.unit = 'm'; u = t[t.a > 1]",
         "same[0] is t and t.b.tolist() == [2, 4] and t.unit == u.unit == 'm' and type(u) is T",
     ),
+    "attributes that pandas leaves out": (
+        "class T(pd.Series):\n    _metadata = ['unit']\n    _constructor = property(lambda s: T)\n"
+        "t = T([1, 2], name='force'); t.unit = 'N'; d = pd.DataFrame({'a': [1]}); d.source = 'x'",
+        "t d T",
+        "seen = t.name, t.unit, d.source; d.loc[0, 'a'] = 5; d.source = 'y'; d.made = 3\n"
+        "u = T([3], name='moment'); u.unit = 'Nm'",
+        "seen == ('force', 'N', 'x') and (u.name, u.unit) == ('moment', 'Nm') and "
+        "(d.source, d.made, d.a[0]) == ('y', 3, 5)",
+    ),
     "an enumeration whose members have more": (
         "import enum\nclass Mat(enum.Enum):\n    STEEL = (210e3, 7.85); ALU = (70e3, 2.7)\n    "
         "def __init__(s, E, rho): s.E, s.rho = E, rho\nm = Mat.STEEL",
         "m Mat",
         "seen = m.E, Mat.ALU.rho, m is Mat.STEEL; m.note = 'used'",
         "seen == (210e3, 2.7, True) and Mat.STEEL is m and m.note == 'used'",
+    ),
+    "attributes of the members of an enumeration": (
+        "import enum\nclass Mat(enum.Enum):\n    STEEL = 1; ALU = 2\n    def __init__(s, n): "
+        "s.uses = 0; s.log = []\nclass Load(enum.Flag):\n    X = 1; Y = 2\nLoad.X.old = 1\n"
+        "m = Mat.ALU",
+        "Mat Load",
+        "Mat.STEEL.uses += 1; Mat.ALU.log.append(2); Load.X.note = 'used'; del Load.X.old; "
+        "both = ~Load.X",
+        "(Mat.STEEL.uses, Mat.ALU.uses, m.log) == (1, 0, [2]) and Load.X.note == 'used' and "
+        "not hasattr(Load.X, 'old') and both is Load.Y and m is Mat.ALU",
     ),
     "aliases of an enumeration and combined flags": (
         "import enum\nclass Mat(enum.Enum):\n    STEEL = 1; IRON = 1; ALU = 2\n"

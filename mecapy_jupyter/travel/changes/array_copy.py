@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any, cast
 
-from mecapy_jupyter.travel.pickling import known_blobs
+from mecapy_jupyter.travel.pickling import array_subclasses, known_blobs
 
 _PIECE_BYTES = 4 << 20
 
@@ -25,7 +25,7 @@ def set_content(original: Any, content: Any, writeable: bool) -> bool:
     except (AttributeError, TypeError, ValueError):  # a view that would need a copy
         return False
     _copy_into(original, content)
-    if original.flags.writeable != writeable:
+    if array_subclasses.is_writeable(original) != writeable:
         original.flags.writeable = writeable
     return True
 
@@ -34,7 +34,7 @@ def _made_writeable(array: Any) -> bool:
     """Also where it is read-only: pandas hands out such views, which show what the table gets. A
     result of `as_strided` refuses even what it already is.
     """
-    if array.flags.writeable:
+    if array_subclasses.is_writeable(array):
         return True
     try:
         array.flags.writeable = True

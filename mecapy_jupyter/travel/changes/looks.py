@@ -184,8 +184,24 @@ def _of_class(cls: type) -> dict[str, Any]:
     }
 
 
+def _of_members(cls: Any) -> dict[tuple[str, str], Any]:
+    """The attributes that the members of an enumeration have beside their names and values."""
+    members: dict[str, Any] = cls.__members__
+    held: dict[str, dict[str, Any]] = {name: {**vars(each)} for name, each in members.items()}
+    return {
+        (name, attribute): value
+        for name, attributes in held.items()
+        for attribute, value in attributes.items()
+        if not (attribute.startswith("_") and attribute.endswith("_"))
+    }
+
+
 _ITEMS: dict[str, Any] = {"list": list, "set": set, "deque": deque}
-_NAMED: dict[str, Callable[[Any], dict[str, Any]]] = {"function": _of_function, "class": _of_class}
+_NAMED: dict[str, Callable[[Any], dict[Any, Any]]] = {
+    "function": _of_function,
+    "class": _of_class,
+    "members": _of_members,
+}
 _DEFAULT_FACTORY: Any = vars(defaultdict)["default_factory"]
 """Reads `__dict__` even if a subclass has an attribute of that name."""
 _PARTS: dict[str, Callable[[Any], Iterable[Any]]] = {

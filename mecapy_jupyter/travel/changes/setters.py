@@ -178,6 +178,12 @@ def _set_class(original: type, parts: list[Any]) -> None:
             type.__setattr__(original, name, value)
 
 
+def _set_members(original: Any, parts: list[Any]) -> None:
+    half = len(parts) // 2
+    for (name, attribute), value in zip(parts[:half], parts[half:], strict=True):
+        _set_attributes(original.__members__[name], [attribute, value])
+
+
 def _set_class_of(original: Any, parts: list[Any]) -> None:
     object.__setattr__(original, "__class__", parts[0])
 
@@ -275,6 +281,7 @@ _SETTERS: dict[str, Callable[[Any, list[Any]], bool | None]] = {
     "attributes": _set_attributes,
     "function": _set_function,
     "class": _set_class,
+    "members": _set_members,
     "class of": _set_class_of,
     "registry": _set_registry,
     "state": _set_state,

@@ -61,7 +61,8 @@ def facets(obj: object) -> Facets:
     """The ways in which `obj` holds content that may change; empty if it cannot change."""
     cls = type(obj)
     if issubclass(cls, type):
-        return ("class", "registry") if _by_value(obj) else ()
+        of_class = ("class", "registry", *["members"] * issubclass(cls, enum.EnumMeta))
+        return of_class if _by_value(obj) else ()
     if cls is types.FunctionType:
         return ("function", "attributes") if _by_value(obj) else ()
     return ("row",) if array_views.is_row(obj) else _of_type(cls)

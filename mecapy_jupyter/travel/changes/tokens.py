@@ -19,7 +19,13 @@ import blake3
 
 from mecapy_jupyter.travel.changes import shapes
 from mecapy_jupyter.travel.hooks import pickles
-from mecapy_jupyter.travel.pickling import by_name_reducers, known_blobs, reducers, type_hints
+from mecapy_jupyter.travel.pickling import (
+    array_subclasses,
+    by_name_reducers,
+    known_blobs,
+    reducers,
+    type_hints,
+)
 
 _ATOMS = frozenset({int, float, complex, bool, str, type(None), type(...), type(NotImplemented)})
 _ONE_OF = (type, types.FunctionType, types.BuiltinFunctionType, types.ModuleType, types.CodeType)
@@ -152,7 +158,7 @@ def of_array(array: Any) -> Any:
     if array.dtype.hasobject:
         return Made((str(array.shape), *array.ravel(order="K")))
     dtype = array.dtype.str if array.dtype.names is None else repr(array.dtype)
-    header = f"{array.shape}{array.strides}{dtype}{array.flags.writeable}".encode()
+    header = f"{array.shape}{array.strides}{dtype}{array_subclasses.is_writeable(array)}".encode()
     try:
         raw = memoryview(array.reshape(-1, order="A").view("u1"))
     except (TypeError, ValueError):  # a dtype that does not show its bytes

@@ -20,7 +20,7 @@ from mecapy_jupyter.travel.changes.looks import Look
 from mecapy_jupyter.travel.environment import module_importer
 from mecapy_jupyter.travel.garbage import uncollected
 from mecapy_jupyter.travel.hooks import references
-from mecapy_jupyter.travel.pickling import constants
+from mecapy_jupyter.travel.pickling import array_subclasses, constants
 
 _COLUMNS = {"attributes": "attributes", "slots": "attributes", "dict": "entries"}
 """Content that is held by name, and the kind of its changes."""
@@ -175,7 +175,7 @@ def _content(
         return kind, [*differs, *differs.values()]
     if group.facet == "array":
         content = obj.copy() if obj.dtype.hasobject else obj.view()
-        return "array", [content, obj.flags.writeable]
+        return "array", [content, array_subclasses.is_writeable(obj)]
     if group.facet == "row":
         return "row", [obj.copy()]
     return group.facet, [obj[:]] if group.facet == "buffer" else now.parts[are]

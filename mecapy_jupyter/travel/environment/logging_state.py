@@ -43,10 +43,24 @@ def put(state: dict[str, Any]) -> None:
         logger.setLevel(level)
         logger.disabled = disabled
         if _of(logger)[1] != handlers:
-            for handler in [handler for handler in logger.handlers if is_standard(handler)]:
-                logger.removeHandler(handler)
-            for handler in handlers:
-                logger.addHandler(_handler(*handler))
+            _arrange(logger, handlers)
+
+
+def _arrange(logger: logging.Logger, handlers: tuple[tuple[Any, ...], ...]) -> None:
+    """One that stays is the same object, because the notebook may have a variable for it."""
+    standing = [handler for handler in logger.handlers if is_standard(handler)]
+    for wanted in handlers:
+        of_stream = [handler for handler in standing if is_standard(handler) == wanted[0]]
+        alike = [handler for handler in of_stream if _described(handler) == wanted]
+        if stays := (alike or of_stream):
+            standing.remove(stays[0])
+            _set(stays[0], *wanted[1:])
+        else:
+            made = logging.StreamHandler(getattr(sys, wanted[0]))
+            _set(made, *wanted[1:])
+            logger.addHandler(made)
+    for handler in standing:
+        logger.removeHandler(handler)
 
 
 def _of(logger: logging.Logger) -> tuple[int, tuple[Any, ...], bool]:
@@ -67,22 +81,20 @@ def _described(handler: logging.Handler) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _handler(
-    stream: str,
+def _set(
+    handler: logging.Handler,
     level: int,
     text: str | None,
     dates: str | None,
     style: Any,
     own: bytes | None = None,
-) -> logging.Handler:
-    handler = logging.StreamHandler(getattr(sys, stream))
+) -> None:
     handler.setLevel(level)
     formatter, filters = logging.Formatter(text, dates, style), list[Any]()
     if own is not None:
         formatter, filters = pickle.loads(own)  # noqa: S301 our own state
     handler.setFormatter(formatter)
     handler.filters[:] = filters
-    return handler
 
 
 def functions() -> list[Any]:

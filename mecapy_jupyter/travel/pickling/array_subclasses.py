@@ -30,6 +30,14 @@ def reduced(obj: Any) -> Any:
     return with_attributes(obj, _again, cls, *_layout(obj))
 
 
+_WRITEABLE = 0x400  # NPY_ARRAY_WRITEABLE
+
+
+def is_writeable(array: Any) -> bool:
+    """Without the warning that `flags.writeable` gives for a result of `np.broadcast_arrays`."""
+    return bool(array.flags.num & _WRITEABLE)
+
+
 def _layout(obj: Any) -> tuple[Any, ...]:
     numpy: Any = sys.modules["numpy"]
     fortran = obj.flags.f_contiguous and not obj.flags.c_contiguous
@@ -49,7 +57,7 @@ def _is_of_file(obj: Any) -> bool:
 
 def _of_map(obj: Any) -> tuple[dict[str, Any], bool]:
     held = cast("dict[str, Any]", vars(obj))
-    return {name: held.get(name) for name in _OF_MAP}, obj.flags.writeable
+    return {name: held.get(name) for name in _OF_MAP}, is_writeable(obj)
 
 
 def _set_map(array: Any, state: tuple[dict[str, Any], bool]) -> None:

@@ -121,7 +121,7 @@ def _of_memory(obj: Any, root: Any, memory: Any) -> Any:
         return None
     plain = type(obj) is sys.modules["numpy"].ndarray
     cls: Any = None if plain else cast("type[Any]", type(obj))
-    made = root, obj.dtype, obj.shape, obj.strides, offset, cls, obj.flags.writeable
+    made = root, obj.dtype, obj.shape, obj.strides, offset, cls, array_subclasses.is_writeable(obj)
     return (view, made) if plain else array_subclasses.with_attributes(obj, view, *made)
 
 
@@ -144,7 +144,9 @@ def view(
         made = made if cls is None else made.view(cls)
     else:
         raw = root.reshape(-1).view(numpy.uint8) if is_array else root
-        if is_array and writeable and not raw.flags.writeable:  # the root is a read-only view
+        if (
+            is_array and writeable and not array_subclasses.is_writeable(raw)
+        ):  # the root is a read-only view
             raw.flags.writeable = True
         made = numpy.ndarray.__new__(cls or numpy.ndarray, shape, dtype, raw, offset, strides)
     if not writeable:
@@ -173,7 +175,7 @@ def whole(array: Any) -> Any:
     flags, cls = array.flags, sys.modules["numpy"].ndarray
     if type(array) is not cls or array.dtype.hasobject:
         return None
-    if not (flags.owndata and flags.writeable and flags.forc):
+    if not (flags.owndata and array_subclasses.is_writeable(array) and flags.forc):
         return None
     order = "C" if flags.c_contiguous else "F"
     raw = pickle.PickleBuffer(array.reshape(-1, order=order).view("u1"))
@@ -194,7 +196,11 @@ def read_only(array: Any) -> Any:
     again, and others may write to the memory. None for any other array.
     """
     numpy: Any = sys.modules["numpy"]
-    if array.flags.writeable or type(array) is not numpy.ndarray or array.dtype.hasobject:
+    if (
+        array_subclasses.is_writeable(array)
+        or type(array) is not numpy.ndarray
+        or array.dtype.hasobject
+    ):
         return None
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     whole = numpy.ascontiguousarray(array.T if order == "F" else array).reshape(-1).view("u1")

@@ -1,6 +1,7 @@
 """Pickles pandas' blocks and indexes with the record of who shares their memory. pandas asks that
 record before it writes (copy on write); without it, a write to a column would change each frame,
-series or index on the same memory. Part of `pickler`; never imports pandas itself.
+series or index on the same memory. Pickles tables with the attributes that pandas leaves out. Part
+of `pickler`; never imports pandas itself.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ def takes_apart(cls: type[Any]) -> bool:
     pandas: Any = sys.modules.get("pandas")
     if pandas is None or not hasattr(pandas, "Index"):
         return False
-    return issubclass(cls, (pandas.Index, *_internals()))
+    return issubclass(cls, (pandas.Index, pandas.DataFrame, pandas.Series, *_internals()))
 
 
 def _internals() -> tuple[Any, Any, Any]:
@@ -26,6 +27,20 @@ def _internals() -> tuple[Any, Any, Any]:
 def is_record(obj: object) -> bool:
     """Whether it is the record of who shares a piece of memory."""
     return takes_apart(type(obj)) and isinstance(obj, _internals()[1])
+
+
+_MADE_AGAIN = frozenset({"_attrs", "_cache", "_cacher", "_is_copy", "_item_cache"})
+
+
+def _with_attributes(table: Any) -> Any:
+    """How to pickle a table with attributes that are not in its class's `_metadata`."""
+    make, arguments, state, *rest = table.__reduce_ex__(5)
+    if not isinstance(state, dict) or "_mgr" not in state:  # the user's own
+        return None
+    pandas_state = cast("dict[str, Any]", state)
+    held = cast("dict[str, Any]", vars(table))
+    more = {name: held[name] for name in held.keys() - pandas_state.keys() - _MADE_AGAIN}
+    return (make, arguments, pandas_state | more, *rest) if more else None
 
 
 def with_others(record: Any) -> Any:
@@ -60,6 +75,8 @@ def reduced(obj: Any) -> Any:
     block, sharers, manager = _internals()
     if kind is sharers:
         return kind, ()
+    if hasattr(kind, "_internal_names"):
+        return _with_attributes(obj)
     make, arguments, *rest = obj.__reduce_ex__(5)
     if issubclass(kind, manager):
         return make, arguments, (rest[0], obj.blocks[0].refs), None, None, _set_manager
