@@ -71,6 +71,13 @@ ROWS = {
         "w[1, 1] = -1",
         "w is same and a[5] == -1 and np.shares_memory(a, w)",
     ),
+    "windows that slide over an array": (
+        "a = np.arange(4.0); w = np.lib.stride_tricks.sliding_window_view(a, 2); same = [w]",
+        "a w",
+        "a[1] = 9; seen = w[0, 1]; a[2] = 8",
+        "seen == 9 and w is same[0] and w.tolist() == [[0, 9], [9, 8], [8, 3]] and "
+        "np.shares_memory(a, w) and not w.flags.writeable",
+    ),
     "the base of a view of a large array": (
         "a = np.zeros((500, 500)); b = np.arange(6.0).reshape(2, 3)",
         "a b",

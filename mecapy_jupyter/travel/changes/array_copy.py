@@ -6,7 +6,7 @@ import sys
 import warnings
 from typing import Any, cast
 
-from mecapy_jupyter.travel.pickling import array_subclasses, known_blobs
+from mecapy_jupyter.travel.pickling import array_subclasses, array_views, known_blobs
 
 _PIECE_BYTES = 4 << 20
 
@@ -15,8 +15,10 @@ def set_content(original: Any, content: Any, writeable: bool) -> bool:
     """Sets the content in place: the memory, and how the array reads it. False: it cannot be
     changed so.
     """
-    if original.nbytes != content.nbytes or not _made_writeable(original):
+    if original.nbytes != content.nbytes:
         return False
+    if not _made_writeable(original):
+        return not writeable and _set_below(original, content)
     try:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # NumPy 2.5
             for name in ("dtype", "shape"):
@@ -40,6 +42,23 @@ def _made_writeable(array: Any) -> bool:
         array.flags.writeable = True
     except ValueError:  # the memory belongs to somebody who does not allow it
         return False
+    return True
+
+
+def _set_below(original: Any, content: Any) -> bool:
+    """Writes to the memory below a read-only view that nobody may write to, such as the result of
+    `sliding_window_view`.
+    """
+    owner, plain = array_views.memory_owner(original), sys.modules["numpy"].ndarray
+    if not (type(owner) is type(original) is plain and owner.flags.c_contiguous):
+        return False
+    below = array_views.reduced(original, {id(owner): owner})
+    if below is None or not array_subclasses.is_writeable(owner):
+        return False
+    if (original.dtype, original.shape) != (content.dtype, content.shape):
+        return False
+    view, (*place, _) = below
+    _copy_into(view(*place, True), content)
     return True
 
 
