@@ -187,3 +187,16 @@ def test_cancel_all_leaves_none(kernel: Kernel, gate: Gate) -> None:
     ran = kernel.run("%mecapy cancel all")
     assert ran.ok and ran.stdout.count(" held: cancelled") == 130, ran
     assert "nothing to cancel" in kernel.run("%mecapy cancel all").stdout
+
+
+def test_an_underscore_that_the_cell_binds(kernel: Kernel) -> None:
+    """It is a variable as here, and the shell's last value no more; where the cell leaves it alone
+    it stays the last value.
+    """
+    assert kernel.run("5").results
+    assert kernel.run("%%mecapy\nx = _ + 1\nx").results
+    assert kernel.value("_") == "6"
+    assert kernel.run("%%mecapy\nfor _ in range(3): pass").ok
+    assert kernel.run("7").results
+    assert kernel.value("_") == "2"
+    kernel.run("del _")

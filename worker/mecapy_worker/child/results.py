@@ -29,6 +29,8 @@ _STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers
 _ERROR_CHARS = 100_000
 _SHORT_CHARS = 1000  # values up to this show in task lists
 _SHELL_OWN = frozenset({"exit", "quit", "open"})  # unless the user calls something else so
+_RESULTS = frozenset({"_", "__", "___"})
+"""The shell's names for the last values, which a cell may bind: `for _ in range(3)`."""
 _before: dict[str, Any] = {}
 _ambient: dict[str, Any] = {}
 _started_in: list[str] = []
@@ -184,8 +186,11 @@ def _wanted(namespace: dict[str, Any], patterns: tuple[str, ...] | None) -> dict
     shells = {
         name for name in _SHELL_OWN if name in namespace and namespace[name] is _before.get(name)
     }
+    shells |= _RESULTS if patterns is not None else frozenset()
     names = [
-        name for name in namespace if name not in shells and not packing.HIDDEN.fullmatch(name)
+        name
+        for name in namespace
+        if name not in shells and (name in _RESULTS or not packing.HIDDEN.fullmatch(name))
     ]
     if patterns is not None:
         return {
