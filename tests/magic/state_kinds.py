@@ -112,11 +112,11 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "str(decimal.Decimal(1) / 3)",
         "decimal.getcontext().prec = 9",
     ),
-    "decimal.traps": (
+    "decimal.signals": (
         "import decimal",
         "decimal.getcontext().traps[decimal.FloatOperation] = True",
-        "decimal.getcontext().traps[decimal.FloatOperation]",
-        "decimal.getcontext().traps[decimal.FloatOperation] = False",
+        "repr(decimal.getcontext())",
+        "decimal.getcontext().flags[decimal.Subnormal] = True",
     ),
     "decimal.default": (
         "import decimal",
@@ -133,10 +133,10 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "logging.getLogger('beam').setLevel(logging.ERROR)",
     ),
     "logging.settings": (
-        "import logging",
-        "logging.addLevelName(25, 'NOTE'); logging.getLogger('beam').propagate = False",
-        "logging.getLevelName(25), logging.getLogger('beam').propagate",
-        "logging.getLogger('beam').propagate = True",
+        "import logging, warnings",
+        "logging.captureWarnings(True); logging.getLogger('beam').propagate = False",
+        "warnings.showwarning.__module__, logging.getLogger('beam').propagate",
+        "logging.captureWarnings(False); logging.getLogger('beam').propagate = True",
     ),
     "signals": (
         "import signal",

@@ -61,7 +61,7 @@ def test_a_handler_that_the_cell_sets_stays_itself(kernel: Kernel) -> None:
     """A variable here is still the logger's handler; one that the cell removed is gone."""
     assert kernel.run(
         RESET + "log = logging.getLogger('two.handlers'); log.propagate = False\n"
-        "one, two = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stdout)\n"
+        "one, two = logging.StreamHandler(sys.stderr), logging.StreamHandler(sys.stdout)\n"
         "log.addHandler(one); log.addHandler(two); two.setLevel(30)"
     ).ok
     assert kernel.run(

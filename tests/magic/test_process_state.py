@@ -47,6 +47,20 @@ def test_it_travels_both_ways(kernel: Kernel) -> None:
     assert kernel.value("[kind for kind in here if here[kind] == there[kind]]") == "[]"
 
 
+def test_a_registration_that_a_cell_makes_first(kernel: Kernel) -> None:
+    """Nothing of its kind has been registered here before."""
+    assert kernel.run("import codecs, shutil").ok
+    ran = kernel.run(
+        "%%mecapy\nimport codecs, shutil, zipfile\n"
+        "codecs.register_error('first', lambda error: ('#', error.end))\n"
+        "def pack(base, folder, **_): return base\nshutil.register_archive_format('none', pack)"
+    )
+    assert ran.ok, ran.text
+    seen = "'\\xe9'.encode('ascii', 'first'), shutil.make_archive('a', 'none')[-1]"
+    assert kernel.value(seen) == "(b'#', 'a')"
+    kernel.run("shutil.unregister_archive_format('none')")
+
+
 def test_nothing_changed_nothing_comes_home() -> None:
     """A cell that touches none of it brings none of it home."""
     assert process_state.changed(process_state.current(), process_state.current()) == {}

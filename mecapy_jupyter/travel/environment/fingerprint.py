@@ -30,7 +30,13 @@ _OF_THE_PROCESS = frozenset(
         *("mecapy_jupyter", "mecapy_worker", "mecapy_backend", "__main__", "__mp_main__"),
     )
 )
-"""Modules whose values belong to this process."""
+"""Modules whose values belong to this process. What a cell puts there is reported all the same."""
+_OF_THE_SHELL = frozenset(
+    (
+        *("builtins", "IPython", "ipykernel", "ipywidgets", "__main__", "__mp_main__"),
+        *("mecapy_jupyter", "mecapy_worker", "mecapy_backend"),
+    )
+)
 _MOST_ENTRIES, _MOST_SAID = 500, 5
 _SALT_BYTES = 16
 _PATHS = (os.sep, "~")
@@ -177,7 +183,7 @@ def begin(modules: Iterable[str], salt: bytes) -> None:
     """On the worker: remember the values of the modules before the cell runs."""
     _began.clear()
     for module in modules:
-        if module.partition(".")[0] not in _OF_THE_PROCESS:
+        if module.partition(".")[0] not in _OF_THE_SHELL:
             import_hook.when_imported(module, lambda module=module: _remember(module, salt))
 
 
@@ -189,10 +195,11 @@ def _remember(module: str, salt: bytes) -> None:
 def _settable(module: types.ModuleType, salt: bytes) -> Marks:
     """Plain values by value; functions and classes of the notebook by identity."""
     found: Marks = {}
+    has_plain = module.__name__.partition(".")[0] not in _OF_THE_PROCESS
     for path, value in _public(module):
         if state_pickler.is_users(value):
             found[path] = _digest(str(id(value)), salt)
-        elif not isinstance(value, types.FunctionType):
+        elif has_plain and not isinstance(value, types.FunctionType):
             mark = _mark(value, module.__name__, salt)
             found |= {path: mark} if mark is not None else {}
     return found

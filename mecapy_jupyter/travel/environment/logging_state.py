@@ -7,6 +7,7 @@ from __future__ import annotations
 import logging
 import pickle
 import sys
+import warnings
 from typing import Any, cast
 
 from mecapy_jupyter.shared.own_requests import NotOurs
@@ -133,12 +134,13 @@ def settings() -> dict[str, Any]:
         "factory": state_pickler.dumps(factory) if factory is not _FACTORY else None,
         "class": state_pickler.dumps(cls) if cls is not _CLASS else None,
         "silent": not logging.raiseExceptions,
+        "captured": getattr(warnings.showwarning, "__module__", "") == logging.__name__,
     }
 
 
 FRESH: dict[str, Any] = {
     "disable": 0, "levels": {}, "apart": [], "filters": {}, "attributes": {}, "factory": None,
-    "class": None, "silent": False,
+    "class": None, "silent": False, "captured": False,
 }  # fmt: skip
 
 
@@ -157,6 +159,7 @@ def set_settings(state: dict[str, Any]) -> None:
     logging.setLogRecordFactory(_opened(state["factory"], _FACTORY))
     logging.setLoggerClass(_opened(state["class"], _CLASS))
     logging.raiseExceptions = not state["silent"]
+    logging.captureWarnings(state["captured"])
 
 
 def _opened(data: bytes | None, otherwise: Any) -> Any:

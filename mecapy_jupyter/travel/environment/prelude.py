@@ -24,6 +24,7 @@ from mecapy_jupyter.travel.environment import (
     module_text,
     patches,
     process_state,
+    recorded_calls,
     repeated_import,
     setup_cells,
     user_modules,
@@ -108,6 +109,7 @@ def install(prelude: dict[str, Any]) -> None:
     for name in prelude["imports"]:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))
+    recorded_calls.begin()
     process_state.take(prelude["ambient"])
     for name in prelude["again"]:
         with contextlib.suppress(Exception):  # the cell's own import raises it

@@ -182,14 +182,19 @@ def begin_environment() -> None:
 _OF_DECIMALS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 
 
-def _decimal_traps() -> list[str]:
-    traps = decimal.getcontext().traps
-    return sorted(signal.__name__ for signal, is_set in traps.items() if is_set)
+def _decimal_signals() -> dict[str, list[str]]:
+    context = decimal.getcontext()
+    return {
+        kind: sorted(signal.__name__ for signal, is_set in held.items() if is_set)
+        for kind, held in (("traps", context.traps), ("flags", context.flags))
+    }
 
 
-def _set_decimal_traps(state: Iterable[str]) -> None:
-    for signal in (traps := decimal.getcontext().traps):
-        traps[signal] = signal.__name__ in state
+def _set_decimal_signals(state: Mapping[str, Iterable[str]]) -> None:
+    for kind, names in state.items():
+        held = getattr(decimal.getcontext(), kind)
+        for signal in held:
+            held[signal] = signal.__name__ in names
 
 
 class _Named(type):
@@ -256,7 +261,7 @@ KINDS: dict[str, StateKind] = {
     ),
     "warnings.filters": StateKind("warnings", _warning_filters, _set_warnings),
     "decimal.context": attributes("decimal", decimal.getcontext, _OF_DECIMALS),
-    "decimal.traps": StateKind("decimal", _decimal_traps, _set_decimal_traps),
+    "decimal.signals": StateKind("decimal", _decimal_signals, _set_decimal_signals),
     # of new threads
     "decimal.default": attributes("decimal", lambda: decimal.DefaultContext, _OF_DECIMALS),
     "logging.settings": StateKind(
