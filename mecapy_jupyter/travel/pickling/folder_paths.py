@@ -18,15 +18,19 @@ class FolderPaths:
         self._folder = folder
         pathlib: Any = sys.modules.get("pathlib")
         paths = (pathlib.PosixPath, pathlib.PurePosixPath) if pathlib else ()
-        self.kinds: frozenset[type[Any]] = frozenset((str, *paths) if folder else ())
+        self.kinds: frozenset[type[Any]] = frozenset((str, bytes, *paths) if folder else ())
         self._more = _loaded(_MORE) if folder else ()
         self._found: dict[int, tuple[Any, InFolder]] = {}
 
     def of(self, obj: Any) -> InFolder | None:
-        """What stands for a text or a path; None if it does not name the folder."""
+        """What stands for a text or a path; None if it does not name the folder, as bytes other
+        than text never do.
+        """
         if id(obj) in self._found:
             return self._found[id(obj)][1]
-        if self._folder not in (text := str(obj)):
+        if type(obj) is bytes and os.fsencode(self._folder) not in obj:
+            return None
+        if self._folder not in (text := _text_of(obj)):
             return None
         there = InFolder(cast("type[Any]", type(obj)), tuple(text.split(self._folder)))
         self._found[id(obj)] = obj, there
@@ -44,6 +48,15 @@ class FolderPaths:
         if (marked := _replaced(obj, self._folder, _MARK)) is None:
             return None
         return _with_folder, (marked,)
+
+
+def _text_of(obj: Any) -> str:
+    if type(obj) is not bytes:
+        return str(obj)
+    try:
+        return "" if b"\0" in obj else obj.decode()
+    except UnicodeDecodeError:
+        return ""
 
 
 _MARK = "\ufdd0folder\ufdd0"
@@ -105,5 +118,6 @@ class InFolder:
     def here(self) -> Any:
         """The same object each time."""
         if self._made is None:
-            self._made = self._kind(_here().join(self._pieces))
+            text = _here().join(self._pieces)
+            self._made = text.encode() if self._kind is bytes else self._kind(text)
         return self._made
