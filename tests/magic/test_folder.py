@@ -256,7 +256,6 @@ def test_a_path_that_a_cell_makes_leads_here(kernel: Kernel, project: Path) -> N
     )
 
 
-@pytest.mark.cell("travels", "Paths that a cell makes")
 def test_a_path_that_a_cell_shows_leads_here(kernel: Kernel, project: Path) -> None:
     """In a print, a value and an error; so do paths of user-defined classes and in columns and
     arrays. What holds the path in another form is named.

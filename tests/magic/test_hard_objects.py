@@ -110,7 +110,6 @@ def test_a_full_cache_is_named_once(kernel: Kernel, project: Path) -> None:
     assert kernel.run("%%mecapy\na = full_one(2)").stderr == "" and kernel.value("a") == "4"
 
 
-@pytest.mark.cell("said", "`functools.cache`: results computed again")
 def test_a_cache_that_a_cell_fills_is_named_once(kernel: Kernel) -> None:
     """Also one of a method, and one that the cell makes; not one that it leaves empty."""
     kernel.run(
