@@ -80,6 +80,17 @@ def test_a_cell_that_changes_nothing_leaves_the_kernel_as_it_was(kernel: Kernel)
     assert kernel.value(f"repr(({seen})) == before") == "True"
 
 
+def test_the_folder_that_the_kernel_was_started_in(kernel: Kernel) -> None:
+    """PWD is what it is here: the current folder, or another one."""
+    kernel.run("import os; first = os.environ['PWD']")
+    for pwd in ("'/elsewhere'", "os.getcwd()"):
+        kernel.run(f"os.environ['PWD'] = {pwd}")
+        ran = kernel.run("%%mecapy\nthere = os.environ['PWD'], os.environ['PWD'] == os.getcwd()")
+        assert ran.ok, ran
+        assert kernel.value("there") == kernel.value(f"{pwd}, {pwd} == os.getcwd()")
+    kernel.run("os.environ['PWD'] = first")
+
+
 _SETS = """
 import os
 from mecapy_jupyter.travel.environment import process_state

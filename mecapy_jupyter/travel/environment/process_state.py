@@ -158,7 +158,7 @@ def _set_environment(state: Mapping[str, str | None]) -> None:
 
 def _environment() -> dict[str, str | None]:
     """Variables set or removed since the extension was loaded, without MecaPy's own settings, one
-    of which is a token.
+    of which is a token. PWD only where it is not the current folder: where Jupyter was started.
     """
     new: dict[str, str | None] = {
         name: value for name, value in os.environ.items() if _fresh_environment.get(name) != value
@@ -166,7 +166,9 @@ def _environment() -> dict[str, str | None]:
     gone: dict[str, str | None] = {
         name: None for name in _fresh_environment if name not in os.environ
     }
-    return {name: value for name, value in (new | gone).items() if not name.startswith("MECAPY_")}
+    found = {name: value for name, value in (new | gone).items() if not name.startswith("MECAPY_")}
+    started_in, here = found.pop("PWD", os.environ.get("PWD")), os.getcwd()  # noqa: PTH109
+    return found if started_in == here else found | {"PWD": started_in}
 
 
 def begin_environment() -> None:

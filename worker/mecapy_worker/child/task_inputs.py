@@ -44,6 +44,7 @@ def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
         if (carried := first.get("folder")) is not None:
             sent[:] = [lay_out.lay_out(carried, maps, earlier_folder.take)]
             module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
+            os.environ["PWD"] = module_importer.served.folder
         prelude.install(first)
         if task.parents:
             awaited.results.update(parents.open_all(task, *of_parents, namespace))
