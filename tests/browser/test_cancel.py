@@ -189,14 +189,14 @@ async def test_more_time_while_the_cell_blocks_the_kernel(
     open_book: Opener, running_stack: Any
 ) -> None:
     """`+10 min` moves the limit in the block, and the task outlives the one it was given."""
-    lasting = "import time\nfor _ in range(32): time.sleep(0.5)\nlived = 'past 12 s'"
-    cells = [LOAD, f"%%mecapy --progress-after 0.3 --timeout 12\n{lasting}"]
+    lasting = "import time\nfor _ in range(60): time.sleep(0.5)\nlived = 'past 24 s'"
+    cells = [LOAD, f"%%mecapy --progress-after 0.3 --timeout 24\n{lasting}"]
     book = await open_book("more-time", cells)
     await book.run(1)
     block = await book.block(1)
-    await block.get_by_text("of 0:12").wait_for()
+    await block.get_by_text("of 0:24").wait_for()
     await block.get_by_role("button", name="Let this task run ten minutes longer").click()
-    await block.get_by_text("of 10:12").wait_for()
+    await block.get_by_text("of 10:24").wait_for()
     await book.said(1, "lived")
     assert last_task(running_stack)["status"] == "completed"
 
