@@ -1,0 +1,18 @@
+"""What a run collects is compiled once and kept, also where PYTHONDONTWRITEBYTECODE is set: else
+each process of each run compiles all tests, which is half of what it takes to collect them. While
+tests run, and in what they start, the setting is as it was.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+_before = sys.dont_write_bytecode
+sys.dont_write_bytecode = False
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish() -> None:
+    sys.dont_write_bytecode = _before

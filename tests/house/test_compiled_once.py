@@ -1,0 +1,33 @@
+"""Collected tests are kept compiled, and the setting against it holds again while tests run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+INSIDE = """
+import sys
+
+def test_of_that_run():
+    assert sys.dont_write_bytecode is True
+"""
+
+
+def test_collected_tests_are_kept_compiled(tmp_path: Path):
+    """In a run of its own, with the setting."""
+    (tmp_path / "test_inside.py").write_text(INSIDE)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p"]
+    command += ["tests.compiled_once", "--rootdir", str(tmp_path), "-c", os.devnull, str(tmp_path)]
+    setting = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": ""}
+    ran = subprocess.run(
+        command,
+        cwd=Path(__file__).parents[2],
+        env=os.environ | setting,
+        capture_output=True,
+        text=True,
+    )
+    assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
+    (kept,) = (tmp_path / "__pycache__").iterdir()
+    assert kept.name.startswith("test_inside.")
