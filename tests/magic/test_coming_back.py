@@ -200,3 +200,15 @@ def test_an_underscore_that_the_cell_binds(kernel: Kernel) -> None:
     assert kernel.run("7").results
     assert kernel.value("_") == "2"
     kernel.run("del _")
+
+
+def test_what_a_cell_registers_with_the_shell_is_said(kernel: Kernel) -> None:
+    """Magics and callbacks of the user's, once; not what a library registers."""
+    ran = kernel.run(
+        "%%mecapy\nfrom IPython.core.magic import register_line_magic\nimport matplotlib.pyplot\n"
+        "@register_line_magic\ndef rig(line): return line\n%alias_magic -c again time\n"
+        "get_ipython().events.register('pre_run_cell', rig)"
+    )
+    said = "the magic %rig, the magic %%again, the callback of pre_run_cell, which the cell "
+    assert f"mecapy: {said}registered with IPython, did not come home" in ran.stderr, ran
+    assert "registered" not in kernel.run("%%mecapy\nimport matplotlib.pyplot\nx = 1").stderr

@@ -201,12 +201,15 @@ def test_what_a_cell_sets_in_a_library_is_reported(kernel: Kernel) -> None:
     assert kernel.run("import pandas as pd").ok
     ran = kernel.run(
         "%%mecapy\nimport scipy.constants\nscipy.constants.g = 9.81\n"
-        "def rms(s): return 1.0\npd.Series.rms = rms\nimport time\ntime.ctime = rms"
+        "def rms(s): return 1.0\npd.Series.rms = rms\nimport time\ntime.ctime = rms\n"
+        "@pd.api.extensions.register_series_accessor('rig')\nclass Rig:\n"
+        "    def __init__(self, s): self.s = s"
     )
     assert ran.ok, ran.text
     assert "mecapy: scipy.constants.g, which the cell has changed, stays on the worker" in (
         ran.stderr
     )
+    assert "Series.rig, which the cell has changed, stays on the worker" in ran.stderr
     assert "mecapy: time.ctime, which the cell has changed, stays on the worker" in ran.stderr
     assert "mecapy: pandas.Series.rms, which the cell" in ran.stderr or (
         "pandas.core.series.Series.rms, which the cell" in ran.stderr

@@ -61,6 +61,19 @@ def test_a_registration_that_a_cell_makes_first(kernel: Kernel) -> None:
     kernel.run("shutil.unregister_archive_format('none')")
 
 
+def test_a_folder_that_a_cell_removes_from_the_path(kernel: Kernel) -> None:
+    """One that the notebook has added; the others stay, and what the cell adds comes home."""
+    assert kernel.run("import os, sys\nsys.path += ['/paths/one', '/paths/two', 'paths']").ok
+    ran = kernel.run(
+        "%%mecapy\nimport sys\nsys.path.remove('/paths/one'); sys.path.append('/paths/three')\n"
+        "there = [entry for entry in sys.path if entry[:7] == '/paths/' or entry == 'paths']"
+    )
+    assert ran.ok, ran.text
+    here = "[entry for entry in sys.path if entry[:7] == '/paths/' or entry == 'paths']"
+    assert kernel.value(f"{here} == there == ['/paths/two', 'paths', '/paths/three']") == "True"
+    kernel.run("sys.path[:] = [entry for entry in sys.path if entry not in there]")
+
+
 def test_nothing_changed_nothing_comes_home() -> None:
     """A cell that touches none of it brings none of it home."""
     assert process_state.changed(process_state.current(), process_state.current()) == {}

@@ -183,3 +183,18 @@ def test_results_of_broadcast_arrays_give_no_warning() -> None:
     notebook.remote(made, "a", "b", "held")
     assert notebook.ns["c"].tolist() == [[0, 1, 2]] * 2 and notebook.ns["s"] == 6
     assert notebook.ns["held"][0] is notebook.ns["a"]
+
+
+def test_functions_of_a_class_of_arrays_are_not_called() -> None:
+    """`__array_function__` runs for what the cell calls, and for nothing else."""
+    notebook = Notebook()
+    notebook.local("""
+        class Signal(np.ndarray):
+            def __array_function__(self, function, types, args, kwargs):
+                calls.append(function.__name__)
+                return super().__array_function__(function, types, args, kwargs)
+        calls = []
+        s = np.arange(4.0).view(Signal); part = s[1:]
+        """)
+    notebook.remote("np.mean(s); part[0] = 9", "s", "part", "calls", "Signal")
+    assert notebook.ns["calls"] == ["mean"] and notebook.ns["s"][1] == 9

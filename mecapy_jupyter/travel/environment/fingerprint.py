@@ -14,7 +14,7 @@ import types
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import import_hook, state_pickler
+from mecapy_jupyter.travel.environment import import_hook, patches, state_pickler
 
 Mark = bool | int | float | complex | bytes
 Marks = dict[str, Mark]
@@ -197,7 +197,7 @@ def _settable(module: types.ModuleType, salt: bytes) -> Marks:
     found: Marks = {}
     has_plain = module.__name__.partition(".")[0] not in _OF_THE_PROCESS
     for path, value in _public(module):
-        if state_pickler.is_users(value):
+        if state_pickler.is_users(value) or patches.holds_users(value):
             found[path] = _digest(str(id(value)), salt)
         elif has_plain and not isinstance(value, types.FunctionType):
             mark = _mark(value, module.__name__, salt)

@@ -143,7 +143,7 @@ def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any,
         if special or type(value) in _NOBODYS:
             continue
         users = state_pickler.is_users(value) or type(value).__module__ == "__main__"
-        if users or (in_class and _holds_users(value)):
+        if users or (in_class and holds_users(value)):
             yield name, _NO_KEY, value
         elif type(value) is dict and "cache" not in name:
             entries = cast("dict[Any, Any]", value)
@@ -152,7 +152,7 @@ def _users(names: Mapping[str, Any], in_class: bool) -> Iterator[tuple[str, Any,
                     yield name, key, entry
 
 
-def _holds_users(value: object) -> bool:
+def holds_users(value: object) -> bool:
     """A library's descriptor around the user's class or function, such as a pandas accessor."""
     if type(value).__module__ == "builtins" or not hasattr(cast(object, type(value)), "__get__"):
         return False

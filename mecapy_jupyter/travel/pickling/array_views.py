@@ -63,7 +63,9 @@ _MOST_PAIRS = 2_000
 
 def _overlap(arrays: list[Any]) -> bool:
     """Whether two of them share memory. With very many that lie interleaved: True, to be safe."""
-    shares = sys.modules["numpy"].shares_memory
+    numpy: Any = sys.modules["numpy"]
+    shares = numpy.shares_memory
+    arrays = [numpy.ndarray.view(array, numpy.ndarray) for array in arrays]  # it asks subclasses
     bounds = sorted((*_bounds(array), number) for number, array in enumerate(arrays))
     pairs = 0
     for at, (_, last, number) in enumerate(bounds):

@@ -24,7 +24,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from mecapy_jupyter.shared import units
-from mecapy_worker.child import page_messages, unfinished
+from mecapy_worker.child import page_messages, registered_with_shell, unfinished
 from mecapy_worker.child.displays import FrameDisplayHook, FramePublisher
 from mecapy_worker.child.hooks import comms, debuggers, ipython, tqdm_bars
 from mecapy_worker.child.output import Outgoing, OutStream, Send
@@ -89,6 +89,7 @@ class TaskShell(InteractiveShell):
     def run(self, source: str) -> None:
         """Run a cell. Its error, if any, is then in `failure`."""
         self._in_loop = self.of_a_kernel and self._knows_asyncio(source)
+        before = registered_with_shell.names(self)
         unfinished.begin()
         page_messages.begin(lambda: self._loop)
         try:
@@ -96,7 +97,7 @@ class TaskShell(InteractiveShell):
         finally:
             page_messages.end(told_to_stop=self.outgoing.told_to_stop)
         tqdm_bars.finish()
-        for sentence in unfinished.said(self._loop):
+        for sentence in (*unfinished.said(self._loop), *registered_with_shell.said(before, self)):
             print(f"mecapy: {sentence}", file=sys.stderr)
 
     def words(self, code: str) -> set[str]:
