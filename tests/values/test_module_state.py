@@ -4,6 +4,7 @@ module or a function stays one object.
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -290,6 +291,7 @@ def test_a_state_that_cannot_be_opened_there(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.syspath_prepend(tmp_path / "site-packages")
     notebook.local("import may_show, has_things")
+    sys.path.remove(str(tmp_path / "site-packages"))  # which the other side would find
     notebook.remote("may_show.N.append(2)", "may_show")
     assert notebook.ns["may_show"].N == [1, 2]
     with pytest.raises(AssertionError, match=r"state of your module has_things.*only_here"):
