@@ -11,6 +11,7 @@ import pytest
 LONGEST = (
     "browser/test_cancel.py",
     "worker/test_hostile.py",
+    "fleet/test_embedded_growth.py",
     "faults/test_store.py",
     "faults/test_worker.py",
     "stack/test_up.py",
