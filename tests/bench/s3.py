@@ -117,7 +117,7 @@ def measure(
             array.tofile(here / name)
         timed("upload_file", lambda: boto.upload_file(str(here / "bare"), "blobs", "bare"))
         digest, _ = timed("adopt", lambda: asyncio.run(store.adopt("local", here / "result")))
-        asyncio.run(store._cache.delete("local", digest))
+        asyncio.run(store.cache.delete("local", digest))
         timed("download_file", lambda: boto.download_file("blobs", "bare", str(here / "bare")))
         os.close(timed("open", lambda digest=digest: asyncio.run(store.open("local", digest))))
     return found

@@ -4,8 +4,9 @@ callbacks of events and handlers of exceptions. It is reported by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Collection, Iterator
+from itertools import islice
+from typing import Any, cast
 
 from IPython.core.alias import Alias
 from IPython.core.magic import MagicAlias
@@ -14,15 +15,22 @@ from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.environment import state_pickler
 
 
-def names(shell: Any) -> list[tuple[str, object]]:
-    """What is registered now, and what it is called in a report."""
-    return [*_magics(shell), *_callbacks(shell), *_handlers(shell)]
+def counts(shell: Any) -> list[int]:
+    """How much is registered. No more is looked at before each cell: a look at every magic would
+    cost the child a copy of its page.
+    """
+    return [len(held) for _, held in _registries(shell)]
 
 
-def said(before: list[tuple[str, object]], shell: Any) -> list[str]:
-    """A sentence about what was not registered before, or nothing."""
-    known = {(name, id(one)) for name, one in before}
-    new = [name for name, one in names(shell) if (name, id(one)) not in known]
+def said(before: list[int], shell: Any) -> list[str]:
+    """A sentence about what was added since then, or nothing."""
+    new = [
+        name
+        for (what, held), count in zip(_registries(shell), before, strict=True)
+        if len(held) > count
+        for one in islice(held, count, None)
+        if (name := _name(what, one))
+    ]
     if not new:
         return []
     return [
@@ -31,21 +39,20 @@ def said(before: list[tuple[str, object]], shell: Any) -> list[str]:
     ]
 
 
-def _magics(shell: Any) -> Iterator[tuple[str, object]]:
+def _registries(shell: Any) -> Iterator[tuple[str, Collection[Any]]]:
+    """What their members are called, and the members, the last added last."""
     for kind, sign in (("line", "%"), ("cell", "%%")):
-        for name, magic in shell.magics_manager.magics[kind].items():
-            function = getattr(magic, "__func__", magic)
-            if isinstance(function, (Alias, MagicAlias)) or state_pickler.is_users(function):
-                yield f"the magic {sign}{name}", function
-
-
-def _callbacks(shell: Any) -> Iterator[tuple[str, object]]:
+        yield f"the magic {sign}", shell.magics_manager.magics[kind].items()
     for event, callbacks in shell.events.callbacks.items():
-        for callback in callbacks:
-            if state_pickler.is_users(getattr(callback, "__func__", callback)):
-                yield f"the callback of {event}", callback
+        yield f"the callback of {event}", callbacks
+    yield "the handler of ", shell.custom_exceptions
 
 
-def _handlers(shell: Any) -> Iterator[tuple[str, object]]:
-    for kind in shell.custom_exceptions:
-        yield f"the handler of {kind.__name__}", kind
+def _name(what: str, one: Any) -> str:
+    """Empty for one that is not the user's."""
+    if isinstance(one, type):
+        return f"{what}{one.__name__}"
+    name, function = cast("tuple[str, Any]", one if isinstance(one, tuple) else ("", one))
+    function: Any = getattr(function, "__func__", function)
+    is_users = isinstance(function, (Alias, MagicAlias)) or state_pickler.is_users(function)
+    return f"{what}{name}" if is_users else ""

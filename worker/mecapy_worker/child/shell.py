@@ -89,7 +89,7 @@ class TaskShell(InteractiveShell):
     def run(self, source: str) -> None:
         """Run a cell. Its error, if any, is then in `failure`."""
         self._in_loop = self.of_a_kernel and self._knows_asyncio(source)
-        before = registered_with_shell.names(self)
+        before = registered_with_shell.counts(self)
         unfinished.begin()
         page_messages.begin(lambda: self._loop)
         try:
