@@ -50,7 +50,7 @@ lab: $(DEMO)  ## JupyterLab on the demo notebooks, the stack running
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH"; export PATH; \
 	python -c 'from mecapy_jupyter.stack.embedded import ensure; ensure()' && exec python -m jupyter lab --notebook-dir=notebooks $(LAB_ARGS)
 
-bench: $(DEV)  ## every figure beside its target, in five minutes; writes docs/benchmarks.md
+bench: $(DEV)  ## every figure beside its target, in twelve minutes; writes docs/benchmarks.md
 	@$(PY) -m tests.bench
 
 bench-peers: $(DEV)  ## the same beside ipyparallel, Dask, Ray, Celery and arq (installed into .venv-peers), into docs/benchmarks.md
