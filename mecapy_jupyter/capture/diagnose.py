@@ -76,11 +76,19 @@ def why(value: object, name: str, pickler: Pickle) -> str:
 
 def can_travel(value: object, namespace: dict[str, Any]) -> bool:
     """Whether pickling works; for a caller that sends everything it can."""
+    return bool(travelling({"": value}, namespace))
+
+
+def travelling(values: Mapping[str, object], namespace: dict[str, Any]) -> set[str]:
+    """The names of those that can travel. All are tried at once, and by halves where one cannot."""
     try:
-        payload.pack([value], namespace)
+        payload.pack(list(values.values()), namespace)
     except Exception:
-        return False
-    return True
+        names = list(values)
+        halves = (names[: len(names) // 2], names[len(names) // 2 :]) if len(names) > 1 else ()
+        tried = ({name: values[name] for name in half} for half in halves)
+        return set[str]().union(*(travelling(half, namespace) for half in tried))
+    return set(values)
 
 
 def _failure(value: object, pickler: Pickle) -> Exception | None:

@@ -118,20 +118,14 @@ class Prepared:
         mine = {name: namespace[name] for name in namespace if name in wanted and name not in own}
         if not self.names.dynamic:
             # names that a string may mean, or that a library's function may read
-            hinted = self.names.hinted | (called - self.names.reads)
-            return {
-                name: value
-                for name, value in mine.items()
-                if name not in hinted or diagnose.can_travel(value, namespace)
-            }
-        # The cell looks up names at run time, so it gets everything that can travel.
-        named = self.names.reads - self.names.hinted
-        shells = {name for name in mine if name in hidden or _OF_SHELL.fullmatch(name)}
-        return {
-            name: value
-            for name, value in mine.items()
-            if name in named or (name not in shells and diagnose.can_travel(value, namespace))
-        }
+            tried = mine.keys() & (self.names.hinted | (called - self.names.reads))
+            left = set[str]()
+        else:  # it looks up names at run time, so it gets everything that can travel
+            shells = {name for name in mine if name in hidden or _OF_SHELL.fullmatch(name)}
+            tried = mine.keys() - (self.names.reads - self.names.hinted) - shells
+            left = shells - (self.names.reads - self.names.hinted)
+        left |= tried - diagnose.travelling({name: mine[name] for name in tried}, namespace)
+        return {name: value for name, value in mine.items() if name not in left}
 
     def _open_figures(self) -> dict[str, Any]:
         """The open figures of pyplot, because a cell may draw into the current one without naming

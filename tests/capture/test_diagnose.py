@@ -230,3 +230,10 @@ def test_a_partial_stays_bare() -> None:
     add = functools.partial(print, 1)
     assert list(parts.attributes(add)) == []
     assert functools.partial(add, 2).func is print
+
+
+def test_those_that_travel_are_found_among_others() -> None:
+    values: dict[str, object] = {f"number_{n}": n for n in range(20)}
+    values |= {"lines": (line for line in "ab"), "lock": threading.Lock()}
+    assert diagnose.travelling(values, {}) == {f"number_{n}" for n in range(20)}
+    assert diagnose.travelling({}, {}) == set()
