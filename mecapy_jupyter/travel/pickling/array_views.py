@@ -237,10 +237,10 @@ def of_row(row: Any) -> Any:
     numpy: Any = sys.modules["numpy"]
     if row.dtype.hasobject:
         return numpy.asarray(row)
+    interface: dict[str, Any] = row.__array_interface__
+    place = interface["data"][0], not row.flags.writeable  # NumPy 2.5: "read-only"
     of = row if row.base is None else row.base
-    array = numpy.asarray(_Memory(row.__array_interface__, of))
-    array.dtype = row.dtype
-    return array
+    return numpy.asarray(_Memory(interface | {"data": place}, of)).view(row.dtype)
 
 
 def is_array(obj: object) -> bool:
