@@ -45,9 +45,9 @@ def _set_arguments(arguments: list[str]) -> None:
 def _added_to_sys() -> dict[str, bytes] | None:
     """Attributes of `sys` that a new process lacks: `sys.tracebacklimit`, and the notebook's."""
     added = {
-        name: state_pickler.dumps(value)
-        for name, value in list(vars(sys).items())
-        if name not in _fresh_names and not name.startswith(("_", "last_"))
+        name: state_pickler.dumps(vars(sys)[name])
+        for name in sorted(vars(sys).keys() - _fresh_names)  # no look at the values of the others
+        if not name.startswith(("_", "last_"))
     }
     return {name: data for name, data in added.items() if data is not None} or None
 

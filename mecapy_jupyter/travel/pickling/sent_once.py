@@ -12,7 +12,8 @@ from typing import Any
 
 from mecapy_jupyter.travel.pickling import known_blobs
 
-_FOLDER = tempfile.gettempdir()
+# the notebook may have set `tempfile.tempdir` to a folder that is yet to be made
+_FOLDER = next(filter(os.path.isdir, (tempfile.gettempdir(), os.getcwd())))  # noqa: PTH109
 """A cell may set another, which need not exist."""
 
 
