@@ -4,6 +4,8 @@ one difference after another.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from .conftest import Kernel
@@ -84,6 +86,22 @@ def test_prints_and_commands_come_in_order(kernel: Kernel) -> None:
     """What a command writes to the descriptor stands between the prints before and after it."""
     for _ in range(5):
         assert kernel.run(f"%%mecapy\n{IN_ORDER}").stdout == "a\nb\ncd\ne\nf\ng\n"
+
+
+WHERE = """import os, subprocess, sys
+_ = os.system("pwd")
+_ = subprocess.run("pwd >&2; cat $PWD/none", shell=True)
+_ = os.write(1, os.getcwd()[:9].encode())
+_ = os.write(1, os.getcwd()[9:].encode())
+_ = os.write(1, b" /")
+print(" end", os.getcwd())"""
+
+
+def test_commands_name_the_notebooks_folder(kernel: Kernel, folder: Path) -> None:
+    """Native code too, in two parts too; what might have become the path keeps its place."""
+    ran = kernel.run(f"%%mecapy\n{WHERE}")
+    assert ran.stdout == f"{folder}\n{folder} / end {folder}\n", ran
+    assert ran.stderr == f"{folder}\ncat: {folder}/none: No such file or directory\n"
 
 
 def test_no_error_was_there_before(kernel: Kernel) -> None:

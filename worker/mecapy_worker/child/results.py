@@ -23,7 +23,7 @@ from mecapy_jupyter.travel.pickling import function_caches, numbers, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from mecapy_worker.child import home_paths, json_values, packing, result_files
 from mecapy_worker.child.shell import TaskShell
-from mecapy_worker.shared.messages import OutcomeMessage, TaskMessage
+from mecapy_worker.shared.messages import HomeMessage, OutcomeMessage, TaskMessage
 
 _STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers do
 _ERROR_CHARS = 100_000
@@ -50,6 +50,8 @@ def begin(
     _ambient.update(process_state.noted())
     _started_in[:] = [os.getcwd()]  # noqa: PTH109 without pathlib, a page less
     _found[:], _found_index[:] = [files.listing(_started_in[0])], [index]
+    if index.home:
+        shell.outgoing.send(HomeMessage(_started_in[0], index.home))
     home_paths.begin(_started_in[0], index.home)
     placeholders.begin()
     return watch

@@ -5,7 +5,6 @@ order, and trusted only about its own task.
 from __future__ import annotations
 
 import asyncio
-import codecs
 import contextlib
 import os
 import signal
@@ -15,6 +14,7 @@ from pathlib import Path
 from mecapy_worker.pool.child_files import WorkerEnds
 from mecapy_worker.pool.child_groups import ChildGroup
 from mecapy_worker.pool.earlier_folders import FolderOwner
+from mecapy_worker.pool.printed_text import PrintedText
 from mecapy_worker.pool.usage import Usage
 from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import crash_line
@@ -26,6 +26,7 @@ from mecapy_worker.shared.messages import (
     LARGE,
     ChildReady,
     ExitStatus,
+    HomeMessage,
     InvalidFrame,
     LimitExceeded,
     Message,
@@ -70,6 +71,7 @@ class ChildHandle:
         self._files = files
         self._channel = AsyncChannel(files.channel, max_body_bytes, LARGE)
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(_QUEUED_FRAMES)
+        self._printed = {name: PrintedText(self.folder) for name in ("stdout", "stderr")}
         self._large = asyncio.Semaphore(1)
         self._limit: LimitExceeded | None = None
         self._sent = 0
@@ -139,7 +141,8 @@ class ChildHandle:
                 for _ in range(_PRINTED_CHUNKS):  # a process it left behind may print on and on
                     if not (chunk := os.read(fd, _CHUNK_BYTES)):
                         break
-                    left.append(_output(name, chunk.decode(errors="replace")))
+                    left.append(_output(name, self._printed[name].read(chunk)))
+        left += self._waiting()
         return [frame for frame in left if frame.kind == OutputMessage.tag]
 
     async def interrupt(self) -> None:
@@ -236,6 +239,11 @@ class ChildHandle:
             while (frame := await self._channel.receive()) is not None:
                 if frame.kind not in FROM_CHILD:
                     raise FrameError(f"a child may not send {frame.kind[:40]!r}")
+                if frame.kind == HomeMessage.tag:
+                    self._lead_home(read(HomeMessage, frame.header))
+                    continue
+                for waiting in self._waiting():
+                    await self._frames.put(waiting)
                 if frame.size_bytes > _LARGE_BYTES:
                     await self._large.acquire()
                 await self._frames.put(frame)
@@ -245,14 +253,28 @@ class ChildHandle:
 
     async def _read_output(self, fd: int, name: str) -> None:
         """What native code and subprocesses write to the descriptor itself."""
-        decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        printed = self._printed[name]
         while chunk := await _read(fd):
-            if text := decoder.decode(chunk):
+            if text := printed.read(chunk):
                 await self._frames.put(_output(name, text))
+        if text := printed.rest():
+            await self._frames.put(_output(name, text))
+
+    def _lead_home(self, message: HomeMessage) -> None:
+        """Sent before the cell begins, so before it writes to a descriptor; the loop reports what
+        was ready first, first.
+        """
+        for printed in self._printed.values():
+            printed.lead_home(message)
+
+    def _waiting(self) -> list[Frame]:
+        """The beginnings of paths that have not gone on."""
+        texts = [(name, printed.rest()) for name, printed in self._printed.items()]
+        return [_output(name, text) for name, text in texts if text]
 
 
 def _output(name: str, text: str) -> Frame:
-    return frame_of(OutputMessage(name), text.encode())
+    return frame_of(OutputMessage(name), text.encode(errors="backslashreplace"))
 
 
 class ChildFailed(RuntimeError):

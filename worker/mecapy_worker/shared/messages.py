@@ -88,6 +88,15 @@ class FolderWanted(Message):
 
 
 @dataclass(frozen=True, slots=True)
+class HomeMessage(Message):
+    """The cell begins: its folder stands for this one of the notebook, in all that it prints."""
+
+    tag: ClassVar[str] = "home"
+    folder: str
+    home: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutputMessage(Message):
     """The frame's body is text for this stream, `stdout` or `stderr`."""
 
@@ -193,7 +202,7 @@ class ExitStatus(Message):  # how a child ended; `lost`: it died with its zygote
 
 
 _CHILD = (
-    OutputMessage, DisplayMessage, CommMessage, ProgressMessage, CheckpointMessage,
+    HomeMessage, OutputMessage, DisplayMessage, CommMessage, ProgressMessage, CheckpointMessage,
     InterruptedMessage, OutcomeMessage, FolderWanted,
 )  # fmt: skip
 FROM_CHILD: dict[str, type[Message]] = {one.tag: one for one in _CHILD}
