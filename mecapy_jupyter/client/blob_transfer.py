@@ -43,6 +43,11 @@ class SentBlobs:
 _folders_of: weakref.WeakKeyDictionary[Gateway, wire.StoreFolders | None] = (
     weakref.WeakKeyDictionary()
 )
+_MOST_NOTED = 4096
+_noted_of: weakref.WeakKeyDictionary[Gateway, dict[str, None]] = weakref.WeakKeyDictionary()
+"""Digests of small buffers that the gateway's store has had. Large ones are known by their memory,
+so that they are not hashed.
+"""
 
 
 def send(gateway: Gateway, parts: Sequence[Any]) -> SentBlobs:
@@ -50,11 +55,16 @@ def send(gateway: Gateway, parts: Sequence[Any]) -> SentBlobs:
     views = [memoryview(part).cast("B") for part in parts]
     names = [known_blobs.digest_of(view) if view.nbytes else None for view in views]
     believed = {name: view for name, view in zip(names, views, strict=True) if name}
+    noted = _noted_of.setdefault(gateway, {})
     asked: dict[str, memoryview] = {}
     for number, view in enumerate(views):
-        if names[number] is None and view.nbytes and known_blobs.in_map(view):
+        if names[number] is not None:
+            continue
+        if view.nbytes and known_blobs.in_map(view):
             names[number] = digest = known_blobs.digest(view)
             asked[digest] = view
+        elif _is_small(view) and (digest := known_blobs.hashed(view)) in noted:
+            names[number], believed[digest] = digest, view
     unknown = [number for number, name in enumerate(names) if name is None]
     digests, left = _leave_or_hash(gateway, [views[number] for number in unknown])
     for number, digest in zip(unknown, digests, strict=True):
@@ -65,7 +75,14 @@ def send(gateway: Gateway, parts: Sequence[Any]) -> SentBlobs:
         if left
         else complete(gateway, asked | new)
     )
+    noted |= dict.fromkeys(digest for digest, view in new.items() if _is_small(view))
+    while len(noted) > _MOST_NOTED:
+        noted.pop(next(iter(noted)), None)
     return SentBlobs(tuple(name or "" for name in names), sent_bytes, believed)
+
+
+def _is_small(view: memoryview) -> bool:
+    return view.nbytes < known_blobs.GUARDED_BYTES
 
 
 def _leave_or_hash(gateway: Gateway, views: Sequence[memoryview]) -> tuple[list[str], bool]:

@@ -58,6 +58,27 @@ def test_gone_meanwhile(client: Client, requests: list[str]) -> None:
     assert y.nbytes <= task.sent_bytes < y.nbytes + 10_000 and task.reused_bytes >= kept.nbytes
 
 
+def test_small_and_equal(client: Client, requests: list[str]) -> None:
+    """A small array is known by its content: an equal one is not sent, a changed one is, and one
+    that the store has lost is sent again.
+    """
+    x = np.full(20_000, secrets.randbelow(1 << 30), dtype=float)
+    first = client.run("a = float(x[0])", {"x": x})
+    requests.clear()
+    second = client.run("a = float(x[0])", {"x": x.copy()})
+    assert second.vars["a"] == x[0] and requests == ["POST /tasks"]
+    assert second.sent_bytes < 10_000 and second.reused_bytes >= x.nbytes
+    x[0] += 1
+    third = client.run("a = float(x[0])", {"x": x})
+    assert third.vars["a"] == x[0] and third.sent_bytes >= x.nbytes
+    x[0] -= 1
+    for task in (first, second):
+        client.gateway.delete(f"/tasks/{task.id}")
+    requests.clear()
+    assert client.run("a = float(x[0])", {"x": x}).vars["a"] == x[0]
+    assert requests == ["POST /tasks", "POST /blobs/missing", "POST /blobs/take", "POST /tasks"]
+
+
 def test_changed_and_changed_back(client: Client, requests: list[str]) -> None:
     """A changed result is sent; one that holds what it held, though it was written to, is asked for
     and not sent.

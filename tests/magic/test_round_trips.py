@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,6 +82,15 @@ def test_a_short_cell_takes_one(kernel: Kernel, relay: Relay) -> None:
     assert kernel.run("%%mecapy\nx = 1 + 1").ok
     for code in ("x = x + 1", "print(x)", "[x] * 1000"):
         assert min(_turns(kernel, relay, code) for _ in range(5)) == 1, code
+
+
+def test_beside_files_and_arrays_too(kernel: Kernel, relay: Relay, project: Path) -> None:
+    """The store has what has not changed: the folder's files, their list, small arrays."""
+    for number in range(400):
+        (project / f"load_case_{number}.csv").write_text(f"{number}\n" * 50)
+    assert kernel.run("%%mecapy\nimport numpy as np; x = np.arange(20_000.0)").ok
+    assert min(_turns(kernel, relay, "y = float(x.sum())") for _ in range(5)) == 1
+    assert kernel.value("y") == "199990000.0"
 
 
 def _turns(kernel: Kernel, relay: Relay, code: str) -> int:
