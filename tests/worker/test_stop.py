@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import subprocess
-import sys
 import time
-from collections.abc import Generator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import pytest
 import sqlalchemy as sa
@@ -18,10 +15,8 @@ from mecapy_backend.store.tables import users
 from mecapy_jupyter import wire
 from mecapy_jupyter.travel.environment import prelude
 from mecapy_jupyter.travel.pickling import payload
-from mecapy_worker.pool.usage import Scheduled, scheduled
 from mecapy_worker.run.consumer import Consumer
 
-from ..stack.running import until
 from .conftest import OWNER, Desk, gone, text_of
 
 SOON_S = 120.0  # a second, on a machine with nothing else to do
@@ -125,8 +120,13 @@ async def test_timeout(desk: Desk, worker: Consumer) -> None:
 
 async def test_timeout_of_a_deaf_cell(desk: Desk, worker: Consumer) -> None:
     """A cell that ignores the interrupt is killed a moment later."""
-    task_id = await desk.submit(DEAF, timeout=3)
-    pid = await desk.pid(task_id)
+    for timeout_s in (3, 12, 48):  # a busy machine may take longer until it is seen to run
+        task_id = await desk.submit(DEAF, timeout=timeout_s)
+        with suppress(ProcessLookupError, TimeoutError):
+            pid = await desk.pid(task_id)
+            break
+    else:
+        raise AssertionError("it was never seen to run")
     outcome = await desk.outcome(task_id)
     assert (
         outcome.error and outcome.error.kind == "timeout" and outcome.seconds < SOON_S and gone(pid)
@@ -192,29 +192,40 @@ async def test_owner_disabled_while_it_waits(desk: Desk, worker: Consumer) -> No
             await connection.execute(sa.delete(users).where(users.c.id == OWNER))
 
 
-async def test_more_time_while_it_runs(desk: Desk, worker: Consumer) -> None:
-    """A task of 4 s that is given a minute more outlives its 4 s, and its readers hear the new
-    limit.
+async def _given_more(
+    desk: Desk, announce: Callable[[str, float], Awaitable[object]]
+) -> tuple[str, list[wire.Event], int]:
+    """A task that outlasts its limit, and is given a minute more as soon as it runs: its id, events
+    and first limit. A busy machine may take longer for that than the task has: then, once more.
     """
-    task_id = await desk.submit("import time\nprint('runs')\ntime.sleep(6)\n6 * 7", timeout=4)
-    await desk.until(task_id, wire.STDOUT)
-    extended = await tasks.extend(desk.db, OWNER, task_id, 60, 3600)
-    assert extended == tasks.Extended("running", 60, 64)
-    await desk.queue.announce_extra(task_id, extended.extra_s)
-    seen = await desk.until(task_id, *wire.FINAL)
-    outcome = wire.Outcome.from_json(seen[-1].data)
-    assert (outcome.state, outcome.result) == ("completed", 42)
-    assert [event.data for event in seen if event.type == wire.LIMIT] == [{"timeout_s": 64}]
+    for limit_s in (4, 16, 64):
+        code = f"import time\nprint('runs')\ntime.sleep({limit_s} + 2)\n6 * 7"
+        task_id = await desk.submit(code, timeout=limit_s)
+        await desk.until(task_id, wire.STDOUT, *wire.FINAL)
+        if extended := await tasks.extend(desk.db, OWNER, task_id, 60, 3600):
+            assert extended == tasks.Extended("running", 60, limit_s + 60)
+            await announce(task_id, extended.extra_s)
+        seen = await desk.until(task_id, *wire.FINAL)
+        if seen[-1].type == wire.COMPLETED:
+            return task_id, seen, limit_s
+    raise AssertionError(f"no task outlived its limit: {seen[-1].data}")
+
+
+async def test_more_time_while_it_runs(desk: Desk, worker: Consumer) -> None:
+    """A task that is given a minute more outlives the limit it had, and its readers hear the new
+    one.
+    """
+    task_id, seen, limit_s = await _given_more(desk, desk.queue.announce_extra)
+    assert wire.Outcome.from_json(seen[-1].data).result == 42
+    told = [event.data for event in seen if event.type == wire.LIMIT]
+    assert told == [{"timeout_s": limit_s + 60}]
     assert await tasks.extend(desk.db, OWNER, task_id, 60, 3600) is None
 
 
 @pytest.mark.long
 async def test_more_time_without_redis_message(desk: Desk, worker: Consumer) -> None:
     """More time whose message got lost comes with the next lease renewal."""
-    task_id = await desk.submit("import time\nprint('runs')\ntime.sleep(6)", timeout=4)
-    await desk.until(task_id, wire.STDOUT)
-    await tasks.extend(desk.db, OWNER, task_id, 60, 3600)
-    assert (await desk.outcome(task_id)).state == "completed"
+    await _given_more(desk, lambda *_: asyncio.sleep(0))
 
 
 async def test_more_time_before_it_starts(desk: Desk, worker: Consumer) -> None:
@@ -229,35 +240,3 @@ async def test_more_time_before_it_starts(desk: Desk, worker: Consumer) -> None:
     assert seen[-1].type == "completed"
     started = next(event for event in seen if event.type == wire.STARTED)
     assert started.data["timeout_s"] == 60
-
-
-@contextmanager
-def started(*codes: str) -> Generator[list[int]]:
-    """A process of each, for the length of the block."""
-    with ExitStack() as opened:
-        pids = list[int]()
-        for code in codes:
-            process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
-            opened.enter_context(process)
-            opened.callback(process.kill)
-            pids.append(process.pid)
-        yield pids
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="nothing else tells how a thread is scheduled")
-async def test_who_waits_for_a_processor_is_known() -> None:
-    """Of two processes on one processor each has waited for the other: that counts as no time to
-    stop; who is asleep waits for nothing.
-    """
-    there = min(os.sched_getaffinity(0))
-    busy = f"import os\nos.sched_setaffinity(0, {{{there}}})\nwhile True: pass"
-    with started(busy, busy, "input()") as (one, other, asleep):
-
-        def known() -> bool:
-            both = [scheduled(pid) for pid in (one, other)]
-            return all(each.runnable and each.waited_s > 1 for each in both) and (
-                not scheduled(asleep).runnable
-            )
-
-        await asyncio.to_thread(until, known)
-    assert scheduled(2**22 + 1) == Scheduled()

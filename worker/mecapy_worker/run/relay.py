@@ -136,26 +136,26 @@ class Relay:
         if grace_s := GRACE_S.get(self._running.stop_reason):
             self._interrupted.clear()  # reporting a stop without a request gains no time
             await self._child.interrupt()
-            await self._await_interrupted(grace_s)
+            await self._allow(self._interrupted, grace_s)
             if self._interrupted.is_set():
-                await asyncio.sleep(self._home_s)
+                await self._allow(asyncio.Event(), self._home_s)
                 self._running.overstayed = self._outcome is None
             else:
                 await self._child.terminate()
-                await asyncio.sleep(TERMINATE_S)
+                await self._allow(asyncio.Event(), TERMINATE_S)
         self._count_cpu(cpu_s(self._child.pid))
         await self._child.kill()
 
-    async def _await_interrupted(self, grace_s: float) -> None:
-        """Until the child reports that its cell has stopped. What it waits for a processor of a
-        busy machine is no part of `grace_s`; it is at most HOME_S.
+    async def _allow(self, event: asyncio.Event, grace_s: float) -> None:
+        """Until the event, for at most `grace_s`; the child's death ends it, too. What the child
+        waits for a processor of a busy machine is no part of that, up to a limit.
         """
-        until = time.monotonic() + HOME_S
+        until = time.monotonic() + max(HOME_S, 3 * grace_s)
         while grace_s > _STARVED_S and time.monotonic() < until:
             before = scheduled(self._child.pid)
             with suppress(TimeoutError):
                 async with asyncio.timeout(grace_s):
-                    await self._interrupted.wait()
+                    await event.wait()
                     return
             now = scheduled(self._child.pid)
             ran_s, waited_s = now.ran_s - before.ran_s, now.waited_s - before.waited_s
