@@ -7,6 +7,7 @@ import threading
 import time
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,23 @@ class RunningGateway:
     settings: Any
 
 
-class served:
-    """Runs a gateway with these settings: `with served(settings) as gateway:`."""
+_PATIENT: dict[str, Any] = {"wait_s": 60.0, "connect_s": 60.0, "command_timeout_s": 60.0}
 
-    def __init__(self, settings: Any) -> None:
+
+class served:
+    """Runs a gateway with these settings: `with served(settings) as gateway:`.
+
+    A busy machine's PostgreSQL may take longer than a gateway waits, which then refuses a request
+    with 503. This one waits longer; `hasty`: as long as any other.
+    """
+
+    def __init__(self, settings: Any, *, hasty: bool = False) -> None:
         import uvicorn
 
         from mecapy_backend.api.app import create_app
         from mecapy_backend.api.middleware.connections import BoundedProtocol
 
+        self._hasty = hasty
         self._socket = socket.create_server(("127.0.0.1", 0))
         bounds: Any = {"http": BoundedProtocol, "limit_concurrency": settings.max_connections}
         self._server = uvicorn.Server(
@@ -44,6 +53,17 @@ class served:
         )
 
     def __enter__(self) -> RunningGateway:
+        from mecapy_backend.store import database
+
+        connect = database.connect
+
+        def connected(url: str, **options: Any) -> Any:
+            return connect(url, **options | _PATIENT)
+
+        with patch.object(database, "connect", connect if self._hasty else connected):
+            return self._started()
+
+    def _started(self) -> RunningGateway:
         self._thread.start()
         until = time.monotonic() + 120
         while not self._server.started:

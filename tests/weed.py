@@ -67,7 +67,7 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
         aws_access_key_id=_KEY,
         aws_secret_access_key=_SECRET,
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while True:
         assert server.poll() is None and time.monotonic() < until, log.read_text(errors="replace")[
             -3000:

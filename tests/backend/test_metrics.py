@@ -24,7 +24,7 @@ from ..house.tracked import ROOT
 from ..ports import free_port
 from ..stack.running import until
 from ..stack.test_doctor import process, said_by_environment
-from .speak import client
+from .speak import ComesAgain, client
 
 LOGGED = """
 import logging, structlog, sys
@@ -145,21 +145,21 @@ def test_a_task_from_end_to_end(gateway: Any, tmp_path: Path) -> None:
     with (
         process(*mecapy, "gateway", "--port", str(elsewhere), env=env, log=gateway_log),
         process(*mecapy, "worker", env=env, log=log),
-        httpx.Client(base_url=f"http://127.0.0.1:{elsewhere}", headers=ours, timeout=120) as http,
+        ComesAgain(base_url=f"http://127.0.0.1:{elsewhere}", headers=ours, timeout=120) as http,
         httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=120) as worker,
     ):
-        until(lambda: answers(http, "/readyz"), 60)
+        until(lambda: answers(http, "/readyz"), 240)
         code = "print('s3cret-output')\n's3cret' * 2"
         task_id = http.post("/tasks", json={"code": code, "inputs": {"a": "s3cret-input"}}).json()[
             "task_id"
         ]
-        until(lambda: http.get(f"/tasks/{task_id}").json()["status"] == "completed", 60)
+        until(lambda: http.get(f"/tasks/{task_id}").json()["status"] == "completed", 240)
         until(
             lambda: (
                 figures(worker.get("/metrics")).get("mecapy_worker_stage_seconds_count{record}")
                 == 1
             ),
-            30,
+            240,
         )
         now = figures(worker.get("/metrics"))
         assert {

@@ -75,7 +75,7 @@ async def test_cancel_interrupts_the_blocked_kernel(book: Notebook) -> None:
         await book.page.keyboard.press("Enter")
     assert (await answer.value).status == 204
     await book.outputs(number).get_by_text("TaskCancelled").first.wait_for()
-    assert "cancelled · 0:" in await book.outputs(number).first.inner_text()
+    assert re.search(r"cancelled · \d+:", await book.outputs(number).first.inner_text())
 
 
 async def test_detach_frees_the_blocked_kernel(book: Notebook) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from mecapy_jupyter import Client, remote
+from mecapy_jupyter.client import task as tasks
 from mecapy_jupyter.shared import errors
 
 
@@ -126,16 +127,20 @@ def _gone(now: int) -> int:
 
 def test_a_timeout_is_the_limit_of_each_call(client: Client) -> None:
     """`options(timeout=…)` ends the call that takes longer, and no other."""
-    limited = client.options(timeout=3.0)
-    results = list(limited.map(time.sleep, [0.0, 600.0, 0.0], return_exceptions=True))
-    assert results[0] is None and results[2] is None
-    assert isinstance(results[1], errors.MecapyError)
+    for limit_s in (3.0, 60.0):  # a busy machine may need more than that for a short call
+        limited = client.options(timeout=limit_s)
+        results = list(limited.map(time.sleep, [0.0, 600.0, 0.0], return_exceptions=True))
+        assert isinstance(results[1], errors.MecapyError)
+        if results[0] is results[2] is None:
+            return
+    raise AssertionError(results)
 
 
-def test_after_cancel_it_is_cancelled(client: Client) -> None:
+def test_after_cancel_it_is_cancelled(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """`cancel()` is followed by `cancelled()`, for what waits and what runs; a second one is true,
     too.
     """
+    monkeypatch.setattr(tasks, "_STOPPED_S", 240.0)  # a busy machine may take longer than it is
     running = client.submit(time.sleep, 1000)
     while running.events.get(timeout=300).type != "started":
         pass
@@ -159,7 +164,7 @@ def test_clients_of_options_are_one_client(running_stack: Any) -> None:
 
 def test_a_cause_comes_along(client: Client) -> None:
     """An exception has the cause it was raised from."""
-    error = client.submit(_caused).exception(60)
+    error = client.submit(_caused).exception(240)
     assert isinstance(error, ValueError) and isinstance(error.__cause__, KeyError)
 
 

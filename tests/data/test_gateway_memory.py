@@ -59,7 +59,7 @@ def process(
 
 
 def _until_ready(gateway: Gateway, running: subprocess.Popen[bytes]) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 240
     while True:
         try:
             gateway.get("/me")

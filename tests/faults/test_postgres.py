@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from typing import Any
 
 import asyncpg  # pyright: ignore[reportMissingTypeStubs]
@@ -50,6 +51,11 @@ def refused(stack: Stack) -> httpx.Response:
     assert answer.status_code == 503, answer.text
     assert answer.headers["Retry-After"] and "try again" in answer.json()["detail"] and took_s < 60
     return answer
+
+
+def renewed(stack: Stack, task: Task) -> datetime:
+    """When its lease was renewed last, by PostgreSQL's clock."""
+    return stack.row(task)["lease_until"] - timedelta(seconds=LEASE_S)
 
 
 def once(stack: Stack, *tasks: Task) -> None:
@@ -119,7 +125,11 @@ def test_connections_reset(stack: Stack, gate: Gate) -> None:
         )
         for process in stack.processes:
             process.postgres.mode("pass")
-        time.sleep(0.3)
+        passed = stack.sql("SELECT now()")[0][0]
+        stack.until(
+            lambda passed=passed: all(renewed(stack, task) > passed for task in tasks),
+            "each lease is renewed: none may run out, however long these rounds take",
+        )
     gate.open()
     once(stack, *tasks)
 

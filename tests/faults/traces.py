@@ -7,6 +7,7 @@ Of what all programs of a machine share, only what our tasks made is looked at: 
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ class Traces:
 
 
 def of(stack: Stack) -> Traces:
+    stack.until(lambda: _all_wait(stack), "as many children wait as ever do")
     processes = dict[str, psutil.Process]()
     for name in ("gateway", "worker"):
         for number, process in enumerate(stack.of(name)):
@@ -40,6 +42,18 @@ def of(stack: Stack) -> Traces:
         {name: process.memory_info().rss for name, process in processes.items()},
         frozenset([*_shared(), *_sysv(), *_temporary(stack)]),
     )
+
+
+def _all_wait(stack: Stack) -> bool:
+    """Whether each worker has made the children that take the next tasks. Their folders are among
+    the traces: with fewer of them before than after, one would count as left.
+    """
+    with contextlib.suppress(StopIteration, psutil.Error, ProcessLookupError):
+        return all(
+            len(worker.children()) > int(worker.environment["MECAPY_WORKER_SLOTS"])
+            for worker in stack.of("worker")
+        )
+    return False
 
 
 def _shared() -> list[str]:

@@ -9,7 +9,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import urllib.request
 import uuid
@@ -18,6 +17,7 @@ from urllib.parse import urlsplit
 
 from mecapy_jupyter.shared.processes import mecapy_command
 
+from ..ports import free_port
 from .fake_scaleway import FakeScaleway
 
 # As the recordings of scaleway/terraform-provider-scaleway show it (container-basic, -env, -probes,
@@ -123,9 +123,7 @@ class FakeScalewayContainers(FakeScaleway):
         return 200, dict(made)
 
     def _run(self, made: dict[str, Any], secrets: dict[str, str]) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = self._ports[made["id"]] = free.getsockname()[1]
+        port = self._ports[made["id"]] = free_port()
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
         self._processes[made["id"]] = subprocess.Popen(
             mecapy_command(*made["args"]),

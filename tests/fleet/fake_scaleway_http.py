@@ -15,7 +15,7 @@ from ..http_server import QuietHandler
 @dataclass
 class Fault:
     """What is answered instead, `times` times, to what matches; `after`: it happens all the same.
-    `status` 0: nothing, for `seconds`.
+    `status` 0: nothing; the connection ends after `seconds`.
     """
 
     matches: str

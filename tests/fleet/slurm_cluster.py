@@ -16,7 +16,7 @@ from pathlib import Path
 from ..ports import free_port
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scancel", "scontrol", "sinfo")
-WITHIN_S = 60.0
+WITHIN_S = 240.0
 
 CONFIG = """
 ClusterName=test

@@ -46,7 +46,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeScalew
 
 @pytest.fixture
 def provider(fake: FakeScaleway) -> ScalewayVmProvider:
-    return ScalewayVmProvider(ZONES, "https://gateway", {}, answer_s=2.0, look_s=0.02)
+    return ScalewayVmProvider(ZONES, "https://gateway", {}, answer_s=60.0, look_s=0.02)
 
 
 def recordings() -> list[tuple[str, list[Any]]]:
@@ -188,13 +188,22 @@ def test_no_answer_after_it_was_done(
     """The machine that a lost answer made is found by its tag, and destroyed; its zone is left for
     a while, and the next machine stands in another.
     """
-    fake.faults = [Fault(step, 0, after=True, times=1, seconds=3.0)]
+    fake.faults = [Fault(step, 0, after=True, times=1)]
     with pytest.raises(ProviderRefused, match="no answer"):
         provider.start(TAG, SMALL, "t" * 64)
     assert set(provider.list("aaa")) == {"bbb"}
     provider.stop("", TAG)
     assert fake.left() == NOTHING
     assert provider.start(Tag("aaa", "ccc"), SMALL, "t" * 64).startswith(ZONES[1])
+
+
+def test_silence(fake: FakeScaleway) -> None:
+    """A request that gets no answer in time is given up, with the reason; nothing is made."""
+    impatient = ScalewayVmProvider(ZONES[:1], "https://gateway", {}, answer_s=0.3, look_s=0.02)
+    fake.faults = [Fault("", 0, seconds=3.0)]
+    with pytest.raises(ProviderRefused, match="no answer"):
+        impatient.start(TAG, SMALL, "t" * 64)
+    assert fake.left() == NOTHING
 
 
 def test_a_zone_that_is_down(fake: FakeScaleway, provider: ScalewayVmProvider) -> None:

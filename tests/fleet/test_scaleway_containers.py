@@ -53,7 +53,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeScalew
 def provider(fake: FakeScalewayContainers) -> ScalewayContainerProvider:
     settings = {"MECAPY_SANDBOX": "strict"}
     return ScalewayContainerProvider(
-        REGIONS, "https://gateway", settings, answer_s=2.0, look_s=0.02
+        REGIONS, "https://gateway", settings, answer_s=60.0, look_s=0.02
     )
 
 
@@ -162,7 +162,7 @@ def test_a_container_without_an_answer(
     fake: FakeScalewayContainers, provider: ScalewayContainerProvider, step: str
 ) -> None:
     """What a lost answer made is found: a namespace is used, a container deleted."""
-    fake.faults = [Fault(step, 0, after=True, times=1, seconds=3.0)]
+    fake.faults = [Fault(step, 0, after=True, times=1)]
     with pytest.raises(ProviderRefused, match="no answer"):
         provider.start(TAG, SMALL, "t" * 64)
     assert set(provider.list("aaa")) == ({"bbb"} if "containers" in step else set())

@@ -49,7 +49,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeScalew
 
 @pytest.fixture
 def provider(fake: FakeScalewayJobs) -> ScalewayJobProvider:
-    return ScalewayJobProvider(REGIONS, "https://gateway", {}, answer_s=2.0, look_s=0.02)
+    return ScalewayJobProvider(REGIONS, "https://gateway", {}, answer_s=60.0, look_s=0.02)
 
 
 def nothing(fake: FakeScalewayJobs) -> bool:
@@ -101,7 +101,7 @@ def test_no_answer_after_it_was_done(
     fake: FakeScalewayJobs, provider: ScalewayJobProvider, step: str
 ) -> None:
     """What a lost answer made is found by its name, and deleted."""
-    fake.faults = [Fault(step, 0, after=True, times=1, seconds=3.0)]
+    fake.faults = [Fault(step, 0, after=True, times=1)]
     with pytest.raises(ProviderRefused, match="no answer"):
         provider.start(TAG, LONG, "t" * 64)
     assert set(provider.list("aaa")) == {"bbb"}

@@ -38,7 +38,7 @@ def running(*argv: str, log: Path, user: int | None = None) -> Generator[subproc
         yield started
     finally:
         started.terminate()
-        started.wait(60)
+        started.wait(240)
 
 
 def listens(port: int) -> bool:

@@ -51,7 +51,7 @@ def test_a_gateway_takes_ten(settings: Settings, own_postgres: Postgres) -> None
     """Sixty requests at once are all answered over ten connections: two gateways and ten workers,
     which have four each, take sixty.
     """
-    with served(settings) as gateway, http(gateway.url) as asking:
+    with served(settings, hasty=True) as gateway, http(gateway.url) as asking:
         answers = submitted(asking, 60, again=True)
         assert {answer.status_code for answer in answers} == {201}
         until(lambda: asyncio.run(connections(own_postgres.url)) <= 10)  # other tools' may just end
@@ -73,7 +73,7 @@ def test_none_is_free(settings: Settings, own_postgres: Postgres) -> None:
     figure counts it. Meanwhile the gateway is ready.
     """
     few = settings.model_copy(update={"database_connections": 2})
-    with served(few) as gateway, http(gateway.url) as asking:
+    with served(few, hasty=True) as gateway, http(gateway.url) as asking:
         before = figures(asking.get("/metrics")).get("mecapy_database_exhausted_total", 0)
         with held(own_postgres.url):
             answers = submitted(asking, 12, again=False)
@@ -110,7 +110,7 @@ def test_the_server_has_none_left(settings: Settings, own_postgres: Postgres) ->
     asyncio.run(execute(own_postgres.url, *limited))
     url = sa.make_url(own_postgres.url).set(username="mecapy", password="mecapy")
     fewer = settings.model_copy(update={"database_url": url.render_as_string(hide_password=False)})
-    with served(fewer) as gateway, http(gateway.url) as asking:
+    with served(fewer, hasty=True) as gateway, http(gateway.url) as asking:
         answers = submitted(asking, 12, again=True)
         assert {answer.status_code for answer in answers} == {201}
 

@@ -44,7 +44,7 @@ class Room:
 
     def __init__(self) -> None:
         self.keeper = subprocess.Popen(["unshare", "--net", "sleep", "900"])
-        ours, until = Path("/proc/self/ns/net").readlink(), time.monotonic() + 10
+        ours, until = Path("/proc/self/ns/net").readlink(), time.monotonic() + 120
         while Path(f"/proc/{self.keeper.pid}/ns/net").readlink() == ours:
             assert self.keeper.poll() is None and time.monotonic() < until, "no network namespace"
             time.sleep(0.01)

@@ -51,10 +51,13 @@ async def test_api_tokens(http: Any, oidc_gateway: Any, provider: Provider) -> N
 
 def test_an_api_token_expires(http: Any, provider: Provider) -> None:
     """After its days an API token is refused, also by a gateway that knew it."""
-    token = http.post(
-        "/tokens", headers=bearer(provider.token()), json={"name": "short", "days": 4 / 86400}
-    ).json()["token"]
-    assert http.get("/me", headers=bearer(token)).status_code == 200
+    for left_s in (4, 16, 64):  # a busy machine may take longer than that for one request
+        asked = {"name": f"{left_s} s", "days": left_s / 86400}
+        made = http.post("/tokens", headers=bearer(provider.token()), json=asked)
+        token = made.json()["token"]
+        if (answer := http.get("/me", headers=bearer(token))).status_code == 200:
+            break
+    assert answer.status_code == 200
     refused_soon(http, token, 401)
 
 
@@ -80,7 +83,7 @@ def test_bad_tokens(http: Any, provider: Provider) -> None:
     assert http.delete("/tokens/%00", headers=login).status_code == 404
 
 
-def until_it_ends(lines: Iterator[str], within_s: float = 60) -> list[str]:
+def until_it_ends(lines: Iterator[str], within_s: float = 240) -> list[str]:
     """The lines of a stream that ends."""
     until, seen = time.monotonic() + within_s, list[str]()
     for line in lines:
@@ -103,7 +106,7 @@ def test_an_open_stream_ends_with_its_right(
 
     def stream(token: Any) -> Any:
         events = f"/tasks/{task}/events"
-        return http.stream("GET", events, headers=bearer(token["token"]), timeout=60)
+        return http.stream("GET", events, headers=bearer(token["token"]), timeout=240)
 
     with stream(tokens[0]) as first, stream(tokens[1]) as second, at(oidc_gateway) as other:
         if how == "revoked":

@@ -278,7 +278,7 @@ def test_no_log_has_it(
         http.close()
     finally:
         server.terminate()
-        server.wait(30)
+        server.wait(120)
     said = address.read_text() + capfd.readouterr().out
     assert "token made" in said
     assert not [one for one in (good, made, TOKEN, *bad[:4], good.split(".")[2]) if one in said]

@@ -31,7 +31,7 @@ def entering(provider: Provider, who: str) -> Iterator[None]:
     """Somebody elsewhere enters the code, once it was asked for twice in vain."""
 
     def enter() -> None:
-        until = time.monotonic() + 60
+        until = time.monotonic() + 240
         while provider.devices.polls < 2 and time.monotonic() < until:
             time.sleep(0.01)
         provider.devices.decision = who
@@ -48,7 +48,7 @@ def log_in(gateway: Any, provider: Provider, who: str = "ada") -> None:
 
 
 def until_true(what: Callable[[], bool]) -> None:
-    until = time.monotonic() + 60
+    until = time.monotonic() + 240
     while not what():
         assert time.monotonic() < until, "it never happens"
         time.sleep(0.02)

@@ -135,7 +135,7 @@ def _with_a_store_that_refuses(stack: Stack, key: str, folder: Path) -> str:
             cwd=folder,
         )
         try:
-            until(lambda: "ready" in log.read_text() or gateway.poll() is not None, 60)
+            until(lambda: "ready" in log.read_text() or gateway.poll() is not None, 240)
         finally:
             gateway.terminate()
             gateway.wait(120)

@@ -95,7 +95,7 @@ def test_workers_say_their_layers(here: Ground) -> None:
     )
     env = os.environ | {"MECAPY_URL": here.gateway.url, "MECAPY_TOKEN": TOKEN}
     done = subprocess.run(
-        mecapy_command("doctor"), capture_output=True, text=True, check=False, timeout=60, env=env
+        mecapy_command("doctor"), capture_output=True, text=True, check=False, timeout=240, env=env
     )
     assert (
         "confines its tasks: " in done.stdout and f"landlock {said['landlock']}" in done.stdout

@@ -101,7 +101,7 @@ def test_a_reader_that_goes() -> None:
             stdout=writing,
             stderr=subprocess.PIPE,
             check=False,
-            timeout=60,
+            timeout=240,
         )
     finally:
         os.close(writing)
@@ -144,7 +144,7 @@ def test_no_input() -> None:
     """A command that has a question and a closed standard input ends with a sentence."""
     done = subprocess.run(
         mecapy_command("login", "--token", "http://127.0.0.1:9"),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=240,
         start_new_session=True,  # no terminal to ask
     )  # fmt: skip
     assert done.returncode == 1 and "Traceback" not in done.stderr and done.stderr
@@ -178,6 +178,6 @@ def test_completion(typed: list[str], offered: list[str]) -> None:
     ask = f"COMP_WORDS=({' '.join(typed)}); COMP_CWORD={len(typed) - 1}; _mecapy"
     done = subprocess.run(
         ["bash", "-c", f'{script}\n{ask}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'],
-        capture_output=True, text=True, check=True, timeout=60,
+        capture_output=True, text=True, check=True, timeout=240,
     )  # fmt: skip
     assert done.stdout.split() == offered

@@ -28,7 +28,7 @@ async def test_it_is_read_again(worker: Consumer, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(installed_packages, "packages", packages)
     telling = asyncio.create_task(installed_packages.tell(worker.context))
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(240):
         await twice.wait()
     assert not telling.done()
     telling.cancel()

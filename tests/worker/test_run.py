@@ -19,11 +19,16 @@ from mecapy_worker.run.record import retry_pause_s
 from .conftest import OWNER, Desk, content, text_of
 
 
+def kinds(seen: list[wire.Event]) -> list[str]:
+    """Of a cell that takes no time: one that waits for a processor is measured meanwhile."""
+    return [event.type for event in seen if event.type != wire.USAGE]
+
+
 async def test_straight_line(desk: Desk, worker: Consumer) -> None:
     """A queued task starts, prints, ends; its row, its events and its kept log say the same."""
     task_id = await desk.submit("print('hello')\nx * 2", inputs={"x": 21})
     seen = await desk.until(task_id, *wire.FINAL)
-    assert [event.type for event in seen] == ["started", "stdout", "display", "completed"]
+    assert kinds(seen) == ["started", "stdout", "display", "completed"]
     limit = worker.context.settings.max_memory_bytes
     assert seen[0].data == {
         "worker": worker.context.worker_id,
@@ -45,8 +50,7 @@ async def test_output_keeps_its_order(desk: Desk, worker: Consumer) -> None:
         "display(n)"
     )
     seen = await desk.until(await desk.submit(code), *wire.FINAL)
-    kinds = [event.type for event in seen][1:-1]
-    assert kinds == ["stdout", "stderr", "display"] * 5
+    assert kinds(seen)[1:-1] == ["stdout", "stderr", "display"] * 5
 
 
 async def test_output_is_live(desk: Desk, worker: Consumer) -> None:

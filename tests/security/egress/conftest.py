@@ -130,5 +130,5 @@ def said(here: Ground, code: str, **more: Any) -> Any:
 
 FETCH = (
     "import urllib.request as u\nu.urlopen('http://data.example.org:8080/', "
-    "timeout=20).read().decode()"
+    "timeout=200).read().decode()"
 )

@@ -129,7 +129,7 @@ import array, json, os, socket
 from mecapy_worker.child.hooks import sockets as network
 def ask(message, *fds, answers=True):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(20)
+    ours.settimeout(200)
     beside = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array('i', [theirs.fileno(), *fds]))]
     network.egress_socket.sendmsg([message], beside)
     theirs.close()
