@@ -58,7 +58,8 @@ def show_group_as(shell: Any, group: BaseException, lines: Sequence[str]) -> Non
     def show(*args: Any, **kwargs: Any) -> None:
         del shell.showtraceback
         if sys.exc_info()[1] is group:
-            print("".join(lines), file=sys.stderr)
+            shell.get_exception_only()  # sets `sys.last_value`, for `%tb` and later cells
+            print("".join(lines), end="", file=sys.stderr)
         else:  # the notebook caught the group; this is another error
             shell.showtraceback(*args, **kwargs)
 

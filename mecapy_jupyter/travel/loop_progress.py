@@ -14,6 +14,7 @@ import operator
 import os
 import threading
 import time
+import types
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, SupportsFloat, TypeVar
@@ -181,10 +182,12 @@ def track(iterable: Iterable[T], description: str = "", total: float | None = No
         bars.close(bar)
 
 
-def bar_again(module: str, done: float, total: float | None, description: str) -> Any:
-    """A tqdm bar that came home, which does not draw. None if tqdm is not installed."""
+def bar_again(module: str) -> Any:
+    """A tqdm bar that came home, which does not draw; its numbers follow. A namespace for them if
+    tqdm is not installed.
+    """
     try:
         made: Any = importlib.import_module(module)
     except ImportError:
-        return None
-    return made.tqdm(total=total, initial=done, desc=description, disable=True)
+        return types.SimpleNamespace()
+    return made.tqdm(disable=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_jupyter.travel.environment import import_hook, module_importer
+from mecapy_jupyter.travel.environment import import_hook, module_importer, source_files
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +52,7 @@ def test_a_module_from_memory_stays_before_a_file_of_its_name(
     served = module_importer.served
     monkeypatch.setattr(served, "sources", dict(served.sources))
     module_importer.install(
-        [module_importer.ModuleSource("waited_for", False, "WHERE = 'memory'\n", "<waited_for>")]
+        [source_files.ModuleSource("waited_for", False, "WHERE = 'memory'\n", "<waited_for>")]
     )
     import_hook.when_imported("waited_for", lambda: None)
     assert vars(importlib.import_module("waited_for"))["WHERE"] == "memory"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from mecapy_jupyter.travel.environment import module_importer, user_modules
+from mecapy_jupyter.travel.environment import source_files, user_modules
 
 from .conftest import Write
 from .test_modules import PACKAGE, put
 
 
-def elsewhere(sources: list[module_importer.ModuleSource], code: str, cwd: Path) -> str:
+def elsewhere(sources: list[source_files.ModuleSource], code: str, cwd: Path) -> str:
     """What `code` prints in a process that has the sources and not the files."""
     before = "import json, sys\n"
     before += "from mecapy_jupyter.travel.environment import module_importer as modules\n"
@@ -86,7 +86,7 @@ def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
     put(write, {"failing": "def f():\n    return 1 / 0  # the line\n"})
     sources = user_modules.collect(["failing"])
     moved = [
-        module_importer.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py")
+        source_files.ModuleSource(s.name, s.is_package, s.source, "/home/nobody/failing.py")
         for s in sources
     ]
     code = (
@@ -99,5 +99,5 @@ def test_tracebacks_show_the_lines(write: Write, away: Path) -> None:
 
 def test_own_modules_go_before_the_workers(write: Write, away: Path) -> None:
     """A module of the user's is found before an installed or loaded one of the same name."""
-    sources = [module_importer.ModuleSource("calendar", False, "MINE = True", "calendar.py")]
+    sources = [source_files.ModuleSource("calendar", False, "MINE = True", "calendar.py")]
     assert elsewhere(sources, "import calendar; print(calendar.MINE)", away) == "True"

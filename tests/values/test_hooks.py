@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 import cloudpickle
 import pytest
 
-from mecapy_jupyter.travel.environment import module_importer
+from mecapy_jupyter.travel.environment import module_importer, source_files
 from mecapy_jupyter.travel.hooks import abstract_classes, pickles, references
 
 
@@ -113,7 +113,7 @@ def test_a_failed_import_shows_the_frames_of_the_module_alone(
 ) -> None:
     """Python takes our loader's frames for the import system's, and leaves both out."""
     source = "def load():\n    return 1 / 0\n\nload()\n"
-    module = module_importer.ModuleSource("failing_at_import", False, source, "/there/failing.py")
+    module = source_files.ModuleSource("failing_at_import", False, source, "/there/failing.py")
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
     module_importer.install([module])
     with pytest.raises(ZeroDivisionError) as raised:

@@ -7,14 +7,17 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from mecapy_jupyter.travel.environment import state_pickler
 
 _OF_THE_KERNEL = ("traitlets", "tornado", "ipykernel", "IPKernelApp", "asyncio")
 _PLAIN = (str, int, float, bool, type(None))
+_OF_A_RECORD = frozenset(vars(logging.makeLogRecord({})))
 _MOST = 100_000
 Record = tuple[str, dict[str, Any]]
-"""The logger whose handlers get the record, and its plain attributes."""
+"""The logger whose handlers get the record, and its attributes."""
 
 _records: list[Record] = []
 
@@ -40,8 +43,25 @@ class _Homeward(logging.Handler):
 def _plain(record: logging.LogRecord) -> dict[str, Any]:
     if record.exc_info and not record.exc_text:
         record.exc_text = logging.Formatter().formatException(record.exc_info)
-    held = {name: value for name, value in vars(record).items() if type(value) in _PLAIN}
-    return held | {"msg": record.getMessage(), "args": None}
+    held = {name: value for name, value in vars(record).items() if _travels(name, value)}
+    if record.exc_info and state_pickler.dumps(kind_and_error := record.exc_info[:2]):
+        held["exc_info"] = (*kind_and_error, None)
+    if any(type(value) not in _PLAIN for value in _arguments(record)):  # they may change later
+        held |= {"msg": record.getMessage(), "args": ()}
+    return held
+
+
+def _arguments(record: logging.LogRecord) -> list[object]:
+    """The parts of its message."""
+    args = record.args or ()
+    return [record.msg, *(args.values() if isinstance(args, Mapping) else args)]
+
+
+def _travels(name: str, value: object) -> bool:
+    """Plain attributes of a record do, and those that the cell gave it (`extra=`)."""
+    if type(value) in _PLAIN or name == "args":
+        return True
+    return name not in _OF_A_RECORD and state_pickler.dumps(value) is not None
 
 
 def loggers() -> dict[str, logging.Logger]:

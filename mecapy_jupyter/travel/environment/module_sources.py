@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pickle import PickleBuffer
 from typing import Any
 
-from mecapy_jupyter.travel.environment.module_importer import ModuleSource
+from mecapy_jupyter.travel.environment.source_files import ModuleSource
 from mecapy_jupyter.travel.pickling.sent_once import Pack
 
 _INLINE_CHARS = 16 * 1024

@@ -19,7 +19,8 @@ from mecapy_jupyter.travel.environment import (
     module_text,
     patches,
 )
-from mecapy_jupyter.travel.environment.module_importer import ModuleSource, is_served
+from mecapy_jupyter.travel.environment.module_importer import is_served
+from mecapy_jupyter.travel.environment.source_files import ModuleSource
 
 _OURS = frozenset({"__main__", "__mp_main__", "mecapy_jupyter", "mecapy_backend", "mecapy_worker"})
 _INSTALLED = frozenset({"site-packages", "dist-packages"})

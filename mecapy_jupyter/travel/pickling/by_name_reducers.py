@@ -23,15 +23,13 @@ def reduced(obj: Any) -> Any:
     """How to pickle `obj` by name; None if it is none of these."""
     kind: Any = cast(Any, type(obj))
     if kind in (types.BuiltinFunctionType, types.MethodType) or kind.__name__ in NATIVE:
-        return _of_module(obj)
+        return _of_stream(obj) or _of_module(obj)
     if is_of_process(obj):
         return attribute, (kind.__module__, GENERATORS[kind.__module__])
     if hasattr(kind, "run_cell_magic") and _shell() is obj:
         return _shell, ()
-    if hasattr(kind, "write"):
-        for name in _STREAMS:
-            if vars(sys).get(name) is obj:
-                return attribute, ("sys", name)
+    if hasattr(kind, "write") and _is_standard(obj):
+        return attribute, ("sys", next(name for name in _STREAMS if vars(sys).get(name) is obj))
     return handed_out(obj, str(kind.__module__))
 
 
@@ -83,6 +81,16 @@ _PLAIN = ("builtins", "typing")
 def _shell() -> Any:
     ipython: Any = importlib.import_module("IPython.core.getipython")
     return ipython.get_ipython()
+
+
+def _is_standard(obj: object) -> bool:
+    return any(vars(sys).get(name) is obj for name in _STREAMS)
+
+
+def _of_stream(obj: Any) -> tuple[Callable[[Any, str], Any], tuple[Any, str]] | None:
+    """`sys.stdout.write`: the other side's stream is of another class, with methods of its own."""
+    owner = getattr(obj, "__self__", None)
+    return (getattr, (owner, obj.__name__)) if owner and _is_standard(owner) else None
 
 
 def _of_module(obj: Any) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:

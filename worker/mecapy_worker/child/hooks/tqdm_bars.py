@@ -84,10 +84,16 @@ def _hook_std(module: Any) -> None:
     bar_class.display, bar_class.clear, bar_class.__reduce__ = shown, cleared, _travels
 
 
+_NUMBERS = ("n", "total", "desc", "postfix", "miniters", "last_print_n", "last_print_t")
+
+
 def _travels(bar: Any) -> tuple[Any, ...]:
-    """How a bar in a variable comes home: without its stream and locks."""
+    """How a bar in a variable comes home: without its stream and locks. The numbers are its state,
+    so that a bar of the notebook gets them.
+    """
     module = "tqdm.auto" if type(bar).__module__ != "tqdm.std" else "tqdm.std"
-    return loop_progress.bar_again, (module, bar.n, bar.total, getattr(bar, "desc", "") or "")
+    held: dict[str, Any] = vars(bar)
+    return loop_progress.bar_again, (module,), {n: held[n] for n in _NUMBERS if n in held}
 
 
 def _tell(bar: Any) -> None:
