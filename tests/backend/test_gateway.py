@@ -11,8 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi.routing import APIRoute
 from pydantic import SecretStr
 
+from mecapy_backend.api.app import create_app
+from mecapy_backend.api.auth import caller_of
 from mecapy_backend.shared.settings import Settings
 from mecapy_jupyter import wire
 
@@ -208,3 +211,19 @@ def test_openapi(gateway: Any) -> None:
         "schema"
     ]
     assert body["required"] == ["code"] and body["properties"]["timeout"]["default"] == 300.0
+
+
+def test_routes_are_made_once_and_check_the_caller() -> None:
+    """A gateway takes the routes that its modules have made, with all they depend on: making them
+    again would delay its first request.
+    """
+    settings = Settings(token=SecretStr(TOKEN))  # pyright: ignore[reportCallIssue]
+    routes, again = (
+        [route for route in create_app(settings, embedded=True).routes if hasattr(route, "tags")]
+        for _ in range(2)
+    )
+    described = [route for route in routes if isinstance(route, APIRoute)]
+    assert len(described) > 50
+    for route, same in zip(described, again, strict=True):
+        assert route is same or route.path.startswith("/docs")
+        assert caller_of in {each.call for each in route.dependant.dependencies}, route.path

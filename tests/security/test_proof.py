@@ -152,5 +152,9 @@ def test_only_a_stack_proves_itself() -> None:
     from mecapy_backend.api.app import create_app
     from mecapy_backend.shared.settings import Settings
 
-    app = create_app(Settings(token=SecretStr("chosen")))  # pyright: ignore[reportCallIssue]
-    assert "/proof" not in {getattr(route, "path", "") for route in app.routes}
+    chosen = Settings(token=SecretStr("chosen"))  # pyright: ignore[reportCallIssue]
+    paths = [
+        {getattr(route, "path", "") for route in create_app(chosen, embedded=embedded).routes}
+        for embedded in (False, True)
+    ]
+    assert paths[1] - paths[0] == {"/proof"}

@@ -111,9 +111,9 @@ def create_app(settings: Settings, *, embedded: bool = False) -> FastAPI:
         *(sweeps, workflows, result_cache, events),
     )
     for surface in (*of_tasks, blobs, parts, tokens, users, audit, system, machines):
-        app.include_router(surface.router)
+        app.router.routes.extend(surface.router.routes)
     if embedded:
-        app.include_router(proof.router)
+        app.router.routes.extend(proof.router.routes)
     page.install(app)
     return app
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from mecapy_backend.api.auth import WithReader
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.page import sessions
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["system"])
+router = surface("system")
 
 
 @router.post(

@@ -115,7 +115,7 @@ class _Route(Route):
 
 
 def install(app: FastAPI) -> None:
-    app.include_router(link.router)
+    app.router.routes.extend(link.router.routes)
     app.router.routes.append(_Route("/page/login", login.by_form, methods=["POST"]))
     app.router.routes.append(_Route(oidc_login.START, oidc_login.start, methods=["GET"]))
     app.router.routes.append(_Route(oidc_login.BACK, oidc_login.back, methods=["GET"]))

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store import audit
 from mecapy_backend.store.audit import AuditLine
 from mecapy_jupyter.wire.shape import Shape
 
-router = APIRouter(tags=["admin"])
+router = surface("admin")
 
 
 @dataclass(frozen=True, slots=True)

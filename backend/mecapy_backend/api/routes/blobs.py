@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
 from mecapy_backend.api import request_body
@@ -22,12 +22,13 @@ from mecapy_backend.api.problems import Problem, no_such_blob, store_unavailable
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.blobs import MissingBody, TakeBody
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store.blobs import blob_rows, reservations
 from mecapy_backend.store.blobs.blob_types import BadName, NotAFile, TooLong, WrongDigest
 from mecapy_backend.store.blobs.reservations import DIRECT_UPLOAD_S
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["blobs"])
+router = surface("blobs")
 _BYTES = {
     "requestBody": {
         "required": True,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
@@ -12,9 +12,10 @@ from mecapy_backend.api.request_body import BodyReader
 from mecapy_backend.api.routes.tasks import Mine
 from mecapy_backend.api.schemas.tasks import CommsBody
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["tasks"])
+router = surface("tasks")
 _bodies = BodyReader(wire.COMMS_BYTES, "give a cell's widgets less, and put files into `--files`")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Response
+from fastapi import Depends, Header, Query, Response
 
 from mecapy_backend.api import event_stream
 from mecapy_backend.api.auth import WithReader
@@ -13,11 +13,12 @@ from mecapy_backend.api.openapi import OpenApiResponses
 from mecapy_backend.api.problems import misunderstood
 from mecapy_backend.api.routes.tasks import Mine
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store.log import events
 from mecapy_backend.store.log.events import EncodedEvent
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["tasks"])
+router = surface("tasks")
 
 
 async def _after(

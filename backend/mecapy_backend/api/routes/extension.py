@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
@@ -13,11 +13,12 @@ from mecapy_backend.api.routes.tasks import Mine
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.tasks import ExtendBody
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store import tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.shared.units import spelled
 
-router = APIRouter(tags=["tasks"])
+router = surface("tasks")
 _log = structlog.get_logger()
 
 

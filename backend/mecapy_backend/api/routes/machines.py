@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from redis.exceptions import RedisError
 from sqlalchemy.exc import DBAPIError
 
@@ -15,6 +15,7 @@ from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.fleet import classes, credentials
 from mecapy_backend.fleet.classes import MachineClass
 from mecapy_backend.fleet.desired import Machine, View, desired
@@ -27,7 +28,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.wire import ClassInfo, JsonObject, MachineInfo, MachinesInfo
 from mecapy_jupyter.wire.shape import Shape
 
-router = APIRouter(tags=["system"])
+router = surface("system")
 _log = structlog.get_logger()
 _ANY_NUMBER = 10_000
 Python = Annotated[str, Query(pattern=r"^(3\.\d{1,2})?$", description="minor version: 3.12")]

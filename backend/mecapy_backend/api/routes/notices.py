@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
@@ -10,9 +10,10 @@ from mecapy_backend.api.routes.submission import check_notify
 from mecapy_backend.api.routes.tasks import Mine
 from mecapy_backend.api.schemas.tasks import NotifyBody
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store.tasks import notices
 
-router = APIRouter(tags=["tasks"])
+router = surface("tasks")
 
 
 @router.post(

@@ -6,7 +6,7 @@ up. No byte passes here.
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
@@ -16,12 +16,13 @@ from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.blobs import PartsBody, PartsDoneBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store.blobs import blob_rows, reservations
 from mecapy_backend.store.blobs.blob_types import upload_key
 from mecapy_backend.store.blobs.reservations import NoRoom
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["blobs"])
+router = surface("blobs")
 
 
 @router.post(

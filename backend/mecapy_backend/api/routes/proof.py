@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request
+from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse
 
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_jupyter.shared.proof import PATH, proof
 
-router = APIRouter(include_in_schema=False)
+router = surface("system", documented=False)
 
 Challenge = Annotated[str, Query(pattern="^[0-9a-f]{32}$")]
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from mecapy_backend.api.auth import Owner
 from mecapy_backend.api.json_reply import json
 from mecapy_backend.api.routes.tasks import Mine
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store import result_cache
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["cache"])
+router = surface("cache")
 _log = structlog.get_logger()
 _KEY = "^[0-9a-f]{0,64}$"
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from mecapy_backend.api.auth import Asker
 from mecapy_backend.api.json_reply import json
@@ -18,11 +18,12 @@ from mecapy_backend.api.problems import Problem, no_such_task
 from mecapy_backend.api.routes.tasks import Mine, task_of
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.api.task_view import attempts_of, status_of
 from mecapy_backend.store import tasks
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["tasks"])
+router = surface("tasks")
 _log = structlog.get_logger()
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import Header, Request, Response
 
 from mecapy_backend.api import event_stream, metrics, request_body
 from mecapy_backend.api.auth import WithReader
@@ -20,6 +20,7 @@ from mecapy_backend.api.refusals import as_problems
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.tasks import TaskBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.notices import targets
 from mecapy_backend.shared import telemetry
 from mecapy_backend.shared.logs import request_of_log
@@ -38,7 +39,7 @@ ADMIT_S = 1.8
 seconds.
 """
 
-router = APIRouter(tags=["tasks"])
+router = surface("tasks")
 _log = structlog.get_logger()
 
 Accept = Annotated[str, Header(max_length=1000, include_in_schema=False)]

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Query, Request, Response
 from fastapi import Path as InPath
+from fastapi import Query, Request, Response
 
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Owner
@@ -17,10 +17,11 @@ from mecapy_backend.api.routes.tasks import aware
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.sweeps import SweepBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store import sweeps
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["sweeps"])
+router = surface("sweeps")
 _SHOWN = answer(wire.SweepStatus)
 _log = structlog.get_logger()
 Name = Annotated[str, InPath(max_length=200, pattern=r"^[^\x00]*$")]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from mecapy_backend.api import request_body
@@ -19,6 +19,7 @@ from mecapy_backend.api.problems import Problem
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import Request as RequestBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.notices import webhook
 from mecapy_backend.shared.health_gauges import CONTENT_TYPE
 from mecapy_backend.store import workers
@@ -28,7 +29,7 @@ from mecapy_jupyter import wire
 from mecapy_jupyter.shared.version import __version__
 from mecapy_jupyter.wire import JsonObject
 
-router = APIRouter(tags=["system"])
+router = surface("system")
 _log = structlog.get_logger()
 WorkerId = Annotated[str, Path(max_length=300, pattern=r"^[^\x00]*$")]
 PythonAsked = Annotated[

@@ -9,7 +9,7 @@ from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 
 from mecapy_backend.api import metrics
 from mecapy_backend.api.audit import audited
@@ -20,6 +20,7 @@ from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import State
 from mecapy_backend.api.schemas.tasks import TaskBody
 from mecapy_backend.api.services import WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.api.task_view import attempts_of, iso, status_of
 from mecapy_backend.store import tasks
 from mecapy_backend.store.blobs import blob_rows
@@ -28,7 +29,7 @@ from mecapy_backend.store.tasks import settling
 from mecapy_backend.store.tasks.user_tasks import end_waiting, tell_stopped
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["tasks"])
+router = surface("tasks")
 _log = structlog.get_logger()
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Request, Response
+from fastapi import Request, Response
 
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Asker, Owner
@@ -18,10 +18,11 @@ from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import UserId
 from mecapy_backend.api.schemas.people import NewTokenBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store.people import api_tokens, users
 from mecapy_jupyter import wire
 
-router = APIRouter(tags=["tokens"])
+router = surface("tokens")
 _log = structlog.get_logger()
 _MOST = 100
 _TOKEN, _TOKENS = answer(wire.TokenInfo), answer(list[wire.TokenInfo])

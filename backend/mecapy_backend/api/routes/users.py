@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime
 from typing import Annotated
 
 import structlog
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import Path, Query, Request, Response
 
 from mecapy_backend.api import request_body
 from mecapy_backend.api.auth import Asker
@@ -22,13 +22,14 @@ from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.common import State, UserId
 from mecapy_backend.api.schemas.people import NewUserBody, OrganisationBody, UserBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store.people import deletion, usage, users
 from mecapy_backend.store.people.usage import MonthlyEnds
 from mecapy_backend.store.tasks import overview, user_tasks
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import Json
 
-router = APIRouter(tags=["users"])
+router = surface("users")
 _log = structlog.get_logger()
 _TEXT = r"^[^\x00]*$"  # PostgreSQL stores no NUL, and asking for one fails
 OrganisationId = Annotated[str, Path(max_length=200, pattern=_TEXT)]

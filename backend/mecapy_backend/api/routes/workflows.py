@@ -8,7 +8,7 @@ from typing import Annotated
 from uuid import UUID
 
 import structlog
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from mecapy_backend.api import metrics, request_body
 from mecapy_backend.api.auth import Owner
@@ -19,6 +19,7 @@ from mecapy_backend.api.routes.submission import Key, check_limits, check_notify
 from mecapy_backend.api.schemas.answers import answer
 from mecapy_backend.api.schemas.workflows import NodeBody, WorkflowBody
 from mecapy_backend.api.services import Services, WithServices
+from mecapy_backend.api.surface import surface
 from mecapy_backend.store import new_workflow, tasks, workflows
 from mecapy_backend.store.blobs import blob_rows
 from mecapy_backend.store.log import events
@@ -28,7 +29,7 @@ from mecapy_backend.store.tasks.user_tasks import tell_stopped
 from mecapy_jupyter import wire
 from mecapy_jupyter.wire import JsonObject
 
-router = APIRouter(tags=["workflows"])
+router = surface("workflows")
 _log = structlog.get_logger()
 _MANY = 1000
 _SHOWN = answer(wire.WorkflowStatus, status=wire.WorkflowState, progress=float)
