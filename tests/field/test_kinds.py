@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .cells import Compared
+from .cells import Compared, needs
 
 
 def test_a_difference_is_seen(compared: Callable[[str], Compared]) -> None:
@@ -39,3 +39,27 @@ def test_a_word_is_seen(compared: Callable[[str], Compared]) -> None:
     assert (found.out, found.differences) == ("1/2\n", [])
     assert len(found.said) == 1
     assert "fractions.limit" in found.said[0]
+
+
+@needs("tqdm")
+def test_a_bar_of_the_notebook_moves_on(compared: Callable[[str], Compared]) -> None:
+    """A cell that moves a bar leaves the same bar, with its numbers, for the next one."""
+    found = compared(
+        """
+        #L
+        import sys
+        from tqdm import tqdm
+        how = dict(total=9, bar_format="{desc}{n}/{total}", mininterval=0, miniters=1)
+        bar, error = tqdm(file=sys.stdout, **how), tqdm(**how)
+        alias = bar
+        #H
+        bar.update(3)
+        bar.set_description("x")
+        error.n = 2
+        #L
+        bar.update(1)
+        print(bar.n, bar.desc, alias is bar, error.n)
+        """
+    )
+    assert "4 x:  True 2" in found.out, found.out
+    assert (found.differences, found.said) == ([], [])

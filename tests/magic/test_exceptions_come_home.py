@@ -40,15 +40,17 @@ def test_an_exception_with_its_own_pickling(kernel: Kernel) -> None:
 
 
 def test_an_exception_group_of_the_cell(kernel: Kernel) -> None:
-    """It is shown as a group, without the machinery;
-    the errors after it are shown as themselves.
+    """It is shown as a group, without the machinery, and is the last value; the errors after it are
+    shown as themselves.
     """
     ran = kernel.run("%%mecapy\nraise ExceptionGroup('many', [ValueError(1), KeyError('k')])")
     assert (
         "2 sub-exceptions" in ran.stderr
         and "KeyError" in ran.stderr
         and "mecapy_jupyter" not in ran.stderr
+        and not ran.stderr.endswith("\n\n")
     )
+    assert kernel.value("__import__('sys').last_value.message") == "'many'"
     inside = (
         "get_ipython().run_cell_magic('mecapy', '', 'raise ExceptionGroup(str(), [ValueError(1)])')"
     )

@@ -35,6 +35,30 @@ def test_handlers_that_stay_get_what_the_cell_logs(kernel: Kernel) -> None:
     kernel.run("logging.getLogger('to_file').handlers.clear()")
 
 
+def test_a_record_comes_home_with_what_the_cell_gave_it(kernel: Kernel) -> None:
+    """Its arguments as they are, what it got with `extra=`, and its error; one that may change
+    later is part of the text.
+    """
+    assert kernel.run(
+        RESET + "class Kept(logging.Handler):\n"
+        "    def emit(self, record): records.append(record)\n"
+        "records, log = [], logging.getLogger('of_records')\n"
+        "log.addHandler(Kept()); log.propagate = False"
+    ).ok
+    assert kernel.run(
+        "%%mecapy --quiet\nimport logging, numpy\nlog = logging.getLogger('of_records')\n"
+        "log.error('%d of %s', 3, 'x', extra={'mesh': numpy.float64(2.5)})\n"
+        "steps = [1]\nlog.error('%s', steps)\nsteps.append(2)\n"
+        "try: 1 / 0\nexcept ZeroDivisionError: log.exception('failed')"
+    ).ok
+    assert kernel.value("[(r.msg, r.args) for r in records]") == str(
+        [("%d of %s", (3, "x")), ("[1]", ()), ("failed", ())]
+    )
+    assert kernel.value("float(records[0].mesh)") == "2.5"
+    assert kernel.value("records[2].exc_info[0].__name__") == "'ZeroDivisionError'"
+    kernel.run("logging.getLogger('of_records').handlers.clear()")
+
+
 @pytest.mark.cell("travels", "Formatters and filters")
 def test_formatters_and_filters_of_the_notebook(kernel: Kernel) -> None:
     """Here and there, and `logging.disable` and level names with them."""

@@ -4,6 +4,7 @@ copies before it writes; functions that `exec` defined in a dict still read that
 
 from __future__ import annotations
 
+import itertools
 import weakref
 
 import pytest
@@ -169,3 +170,11 @@ def test_a_finalizer_stays_where_it_is() -> None:
     finalizer.atexit = False
     with pytest.raises(CannotSend, match="works only in the process of its object"):
         payload.pack([finalizer], {})
+
+
+def test_an_iterator_of_tee_stays_where_it_is() -> None:
+    """The others would not get what it reads on the other side: `list` of one never ended."""
+    first, _ = itertools.tee([1, 2, 3])
+    next(first)
+    with pytest.raises(CannotSend, match=r"shares what it has read with the others"):
+        payload.pack([first], {})

@@ -5,10 +5,15 @@ from __future__ import annotations
 import calendar
 import dataclasses
 import inspect
+import io
+import sys
+from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
+
+from mecapy_jupyter.travel.pickling import payload
 
 from .notebook import Notebook
 
@@ -119,3 +124,30 @@ def test_a_record_array_prints() -> None:
     notebook.remote("t.x[0] = 3\nr = str(t), type(t) is np.recarray", "t")
     assert notebook.ns["r"] == ("[(3., 0) (0., 0)]", True)
     assert notebook.ns["t"].x.tolist() == [3, 0]
+
+
+class _Stream(io.StringIO):
+    """A kernel's standard output has its methods in Python, and no other stream's state."""
+
+    def write(self, text: str, /) -> int:
+        return super().write(f"<{text}>")
+
+
+class _OtherStream(_Stream):
+    def write(self, text: str, /) -> int:
+        return super().write(text.upper())
+
+
+def test_a_method_of_standard_output_is_the_other_side_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The streams of the two sides are of different classes, and each has its own `write`: tqdm
+    keeps one.
+    """
+    monkeypatch.setattr(sys, "stdout", _Stream())
+    packed = payload.pack([{"write": sys.stdout.write, "flush": sys.stdout.flush}], {})
+    there = _OtherStream()
+    monkeypatch.setattr(sys, "stdout", there)
+    opened = payload.unpack(packed.stream, packed.buffers, {}, on_prelude=lambda _: None)
+    variables: dict[str, Any] = opened.variables
+    variables["write"]("x")
+    variables["flush"]()
+    assert there.getvalue() == "<X>"

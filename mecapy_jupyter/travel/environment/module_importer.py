@@ -11,38 +11,28 @@ import importlib.abc
 import importlib.machinery
 import importlib.readers
 import importlib.util
-import linecache
 import pickle
 import sys
 import types
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any, cast
 
-from mecapy_jupyter.travel.environment import module_paths, module_state, state_pickler
+from mecapy_jupyter.travel.environment import (
+    module_paths,
+    module_state,
+    source_files,
+    state_pickler,
+)
 from mecapy_jupyter.travel.environment.module_state import States
+from mecapy_jupyter.travel.environment.source_files import ModuleSource
 from mecapy_jupyter.travel.hooks import import_frames
 
 Moved = tuple[dict[str, Any], list[str]]
 """Path → value, and the paths that are gone."""
 _SEEN_BYTES = 64 << 20
 """In a larger pickle no change is looked for."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModuleSource:
-    """One module as text. `filename`: its file in the notebook's machine, for tracebacks. `beside`:
-    its path from the notebook's folder, or empty if it is elsewhere. `is_loaded`: in the notebook.
-    """
-
-    name: str
-    is_package: bool
-    source: str
-    filename: str
-    beside: str = ""
-    is_loaded: bool = False
 
 
 class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
@@ -69,6 +59,8 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         """The folder where the cell starts; empty: the current one."""
         self.held: set[str] = set()
         """What the notebook has loaded, and this process has not imported yet."""
+        self.marks: dict[str, source_files.Mark] = {}
+        """Of the files of what it has not loaded, before the cell."""
         self.without_effects: Callable[[], AbstractContextManager[None]] = nullcontext
         self._importing = 0
         self._imported: list[types.ModuleType] = []
@@ -79,13 +71,13 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
         if fullname not in self.sources:
             return None
         spec = importlib.util.spec_from_loader(fullname, self)
-        if spec is not None and (here := self._file_here(fullname)):
+        if spec is not None and (here := self.file_here(fullname)):
             spec.origin = here
             if spec.submodule_search_locations is not None:
                 spec.submodule_search_locations[:] = [str(Path(here).parent)]
         return spec
 
-    def _file_here(self, fullname: str) -> str:
+    def file_here(self, fullname: str) -> str:
         """The path that its file would have in the task's folder."""
         beside = self.sources[fullname].beside
         return str(Path(self.folder).absolute() / beside) if beside else ""
@@ -102,7 +94,7 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
 
     def get_resource_reader(self, fullname: str) -> importlib.readers.FileReader:
         """Tells `importlib.resources` the folder its file would stand in."""
-        path = self._file_here(fullname) or self.get_filename(fullname)
+        path = self.file_here(fullname) or self.get_filename(fullname)
         return importlib.readers.FileReader(
             cast("importlib.machinery.SourceFileLoader", types.SimpleNamespace(path=path))
         )
@@ -121,10 +113,25 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             self._restore_all()
 
     def _around(self, name: str) -> AbstractContextManager[None]:
-        """A reload by the cell has its effects."""
+        """A reload by the cell has its effects, and reads the file."""
         again = name in self.held
         self.held.discard(name)
-        return self.without_effects() if again else nullcontext()
+        if again:
+            return self.without_effects()
+        here = self.file_here(name)
+        if here and (name in self.begun or source_files.mark(here) != self.marks.get(name)):
+            self._read_again(self.sources[name], here)
+        return nullcontext()
+
+    def _read_again(self, source: ModuleSource, path: str) -> None:
+        new = self.sources[source.name] = source_files.read_again(source, path)
+        source_files.show_lines(new)
+        if new.source != source.source:
+            self.whole.add(source.name)
+            self.left[f"the code of {source.name}"] = (
+                f"the cell has run {source.beside} with another text than {source.name} has here; "
+                "bring the file and reload it"
+            )
 
     def _restore_all(self) -> None:
         """Only now, because opening the state may need any module of the package whose `__init__`
@@ -170,25 +177,21 @@ class _Served(importlib.abc.MetaPathFinder, importlib.abc.ExecutionLoader):
             self.first[name] = _digests(self.begun[name])
 
     def _is_this_place(self, module: types.ModuleType, path: str, value: object) -> bool:
-        """Whether it is a path that the module makes from its own (`Path(__file__).parent`): here
-        the import has made it of the file's place here.
-        """
         source = self.sources[module.__name__]
         if not source.beside or not isinstance(value, (str, PurePath)):
             return False
         fresh = module_paths.held_at(module, path)
-        home = source.filename.removesuffix(source.beside).rstrip("/\\")
-        here = self._file_here(source.name).removesuffix(source.beside).rstrip("/\\")
-        at_home, rest = str(value).startswith(home), str(value).removeprefix(home)
-        return at_home and type(fresh) is type(value) and str(fresh) == here + rest
+        return source_files.is_this_place(source, self.file_here(source.name), fresh, value)
 
-    def moved(self, module: types.ModuleType) -> Moved | None:
+    def moved(self, module: types.ModuleType, changed: Collection[str] = ()) -> Moved | None:
         """What is another object now, and what is gone. What changed in place travels as the inputs
-        do.
+        do. `changed`: modules of which something goes home, so that an import of their names there
+        finds what was there before.
         """
         name, now = module.__name__, _state(module)
         before, first = self.begun[name], self.first.get(name, {})
-        if name in self.first and _digests(now) != first:
+        takes = name in self.first and source_files.takes_from(self.sources[name], changed)
+        if takes or (name in self.first and _digests(now) != first):
             self.whole.add(name)
         new = {
             path: value
@@ -246,11 +249,11 @@ def is_new(name: str, attribute: str, value: object) -> bool:
 
 def changed() -> dict[str, Moved] | None:
     """What the cell bound anew in its modules, by name, and what it deleted; None if nothing."""
-    found = {
-        name: new
-        for name in served.begun
-        if (module := sys.modules.get(name)) is not None and (new := served.moved(module))
-    }
+    found = dict[str, Moved]()
+    for name in served.begun:  # in the order of the imports
+        module = sys.modules.get(name)
+        if module is not None and (new := served.moved(module, found)):
+            found[name] = new
     return found or None
 
 
@@ -284,12 +287,12 @@ def add(sources: Iterable[ModuleSource], made: Mapping[str, Mapping[str, bytes]]
         served.sources[module.name] = module
         if module.is_loaded:
             served.held.add(module.name)
+        elif module.beside:
+            served.marks[module.name] = source_files.mark(served.file_here(module.name))
         loaded = sys.modules.get(module.name)
         if loaded is not None and not is_served(loaded):
             del sys.modules[module.name]
-        lines = module.source.splitlines(keepends=True)
-        # no mtime: never looked for on disk
-        linecache.cache[module.filename] = len(module.source), None, lines, module.filename
+        source_files.show_lines(module)
     if served not in sys.meta_path:
         finders, of_files = sys.meta_path, importlib.machinery.PathFinder
         finders.insert(finders.index(of_files) if of_files in finders else len(finders), served)

@@ -58,7 +58,7 @@ def make(
     states = {name: module_state.of(loaded[name], user_modules.is_own) for name in sorted(made)}
     patched = patches.current(made, cells)
     submodules, salt = _submodules(values, frozenset(words)), fingerprint.new_salt()
-    used = _used(values, imports, submodules) - loaded.keys()
+    used = _used(values, imports, submodules) - {source.name for source in sources}
     return {
         **module_sources.placed(sources),
         "imports": submodules,
