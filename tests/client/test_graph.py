@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from mecapy_jupyter import Client, Task, workflow
+from mecapy_jupyter.client import task as tasks
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.shared.workflow_picture import layers_of
 
@@ -54,8 +55,9 @@ def test_a_chain_of_futures(client: Client) -> None:
     assert again.result(timeout=300) == 2.0
 
 
-def test_a_failed_parent(client: Client) -> None:
+def test_a_failed_parent(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its children fail with its error and its name; here its own exception is the cause."""
+    monkeypatch.setattr(tasks, "_STOPPED_S", 240.0)  # it is waited for longer: a busy machine
     broken = client.submit(fails, 1)
     child = client.submit(solve, broken, [1.0])
     below = client.submit(assemble, {"solutions": [child]})

@@ -14,7 +14,7 @@ import psutil
 
 from .proxy import Proxy
 
-WITHIN_S = 120.0
+WITHIN_S = 240.0
 
 
 @dataclass(eq=False)
@@ -92,7 +92,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def gone(pid: int, within_s: float = 60.0) -> bool:
+def gone(pid: int, within_s: float = WITHIN_S) -> bool:
     """Whether a process ends within a time. Polls, for nobody tells the death of a stranger's
     child.
     """

@@ -31,7 +31,7 @@ class Loop:
         self._thread = threading.Thread(target=self.loop.run_forever, name="faults", daemon=True)
         self._thread.start()
 
-    def run(self, work: Coroutine[Any, Any, T], within_s: float = 60.0) -> T:
+    def run(self, work: Coroutine[Any, Any, T], within_s: float = 240.0) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(within_s)
 
     def close(self) -> None:

@@ -37,7 +37,7 @@ def oldest(tmp_path_factory: pytest.TempPathFactory) -> str:
         str(folder),
         *wanted,
     ]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
     if ran.returncode:
         pytest.skip(f"ipykernel {OLDEST} cannot be had here: {ran.stderr.strip().splitlines()[-1]}")
     return str(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .conftest import Kernel
+from .test_errors import out_of_time
 
 DEFINE = "def divide(x):\n    y = 1 / x\n    return y"
 
@@ -69,9 +70,8 @@ def test_a_warning_names_the_cell_as_here(kernel: Kernel) -> None:
 
 def test_the_line_a_cell_was_at_is_its_own(kernel: Kernel) -> None:
     """A timeout inside a function of another cell names the line of the cell that called it."""
-    assert kernel.run("def wait():\n    import time\n\n\n\n\n    time.sleep(60)").ok
-    ran = kernel.run("%%mecapy --timeout 1\nx = 1\nwait()")
-    assert ran.error == "TaskTimeout" and "----> 3 wait()" in plain(ran.text), ran.text
+    assert kernel.run("def wait():\n    import time\n\n\n\n\n    time.sleep(90)").ok
+    out_of_time(kernel, "x = 1\nwait()", "----> 3 wait()")
 
 
 def test_a_dry_run_names_the_cells_whose_text_travels(kernel: Kernel) -> None:
@@ -86,15 +86,14 @@ WAITS = {
     "%%time": ("%%time\nx = 1\nwhile x: pass", 4),
     "a part that IPython runs as a cell": ("%%capture out\nx = 1\nwhile x: pass", 4),
     "one in the other": ("%%time\n%%capture out\nwhile True: pass", 4),
-    "another program": ("%%bash\nsleep 60", 2),
+    "another program": ("%%bash\nsleep 90", 2),
 }
 
 
 @pytest.mark.parametrize(("cell", "line"), WAITS.values(), ids=WAITS)
 def test_the_line_below_a_magic_of_the_cell(kernel: Kernel, cell: str, line: int) -> None:
     """Lines are counted from the cell's first one, whoever runs them."""
-    ran = kernel.run(f"%%mecapy --timeout 1\n{cell}")
-    assert ran.error == "TaskTimeout" and f"----> {line} " in plain(ran.text), ran.text
+    out_of_time(kernel, cell, f"----> {line} ")
 
 
 def test_the_text_of_a_cell_that_has_the_token(kernel: Kernel) -> None:

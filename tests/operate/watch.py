@@ -22,7 +22,7 @@ from ..stack.running import until
 from .conftest import program, running
 
 MONITORING = ROOT / "deploy" / "monitoring"
-WITHIN_S = 120.0
+WITHIN_S = 240.0
 _OF_A_DEPLOYMENT = ("authorization", "dns_sd_configs")
 
 

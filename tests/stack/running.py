@@ -28,7 +28,7 @@ UP_S = 240.0
 T = TypeVar("T")
 
 
-def until(look: Callable[[], T | None], within_s: float = 120.0) -> T:
+def until(look: Callable[[], T | None], within_s: float = 240.0) -> T:
     """What `look` says once it says anything true; the last answer fails the test."""
     end = time.monotonic() + within_s
     while True:
