@@ -25,8 +25,10 @@ from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.shared import errors
 from mecapy_jupyter.travel.environment import process_state
 
+from ..backend.speak import ComesAgain
 from ..conftest import TOKEN
 from ..extension.server import environment, running
+from ..ports import free_port
 from .provider import USER_CODE, Provider
 from .test_login import log_in, until_true
 
@@ -247,7 +249,14 @@ def test_no_log_has_it(
     address = tmp_path / "log"
     with address.open("wb") as log:
         server = subprocess.Popen(
-            [sys.executable, "-m", "mecapy_jupyter.cli", "gateway", "--port", str(port := _free())],
+            [
+                sys.executable,
+                "-m",
+                "mecapy_jupyter.cli",
+                "gateway",
+                "--port",
+                str(port := free_port()),
+            ],
             stderr=log,
             env=environ,
         )
@@ -255,7 +264,7 @@ def test_no_log_has_it(
         url = f"http://127.0.0.1:{port}"
         until_true(lambda: _up(url))
         good = provider.token()
-        http = httpx.Client(base_url=url, timeout=120)
+        http = ComesAgain(base_url=url, timeout=120)
         bearer = lambda token: {"Authorization": f"Bearer {token}"}  # noqa: E731
         made = http.post("/tokens", headers=bearer(good), json={"name": "ci"}).json()["token"]
         bad = [
@@ -282,13 +291,6 @@ def test_no_log_has_it(
     said = address.read_text() + capfd.readouterr().out
     assert "token made" in said
     assert not [one for one in (good, made, TOKEN, *bad[:4], good.split(".")[2]) if one in said]
-
-
-def _free() -> int:
-    import socket
-
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 def _up(url: str) -> bool:
