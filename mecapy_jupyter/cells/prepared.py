@@ -36,7 +36,7 @@ from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.hooks import ipykernel
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import open_figures, process_state
+from mecapy_jupyter.travel.environment import open_figures, patches, process_state
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.files.index import inside
 from mecapy_jupyter.travel.pickling import payload
@@ -85,7 +85,7 @@ class Prepared:
         kernel_magics.check(python, shell, 1 if header else 0)
         for pattern in options.keep:
             inside(pattern)
-        self.values = self._captured() | self._open_figures()
+        self.values = self._captured() | self._open_figures() | self._put_into_modules()
         self.along = Along()
         self.named = frozenset[str]()
         self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
@@ -139,6 +139,12 @@ class Prepared:
             notes.say(f"{remark}; close it, or save what it shows")
             return {}
         return {open_figures.CARRIED: figures}
+
+    def _put_into_modules(self) -> dict[str, Any]:
+        """What the notebook has put into modules: it may share with the variables what it holds."""
+        found = patches.placed() if self.options.inputs is None else {}
+        can = diagnose.travelling(found, self.shell.user_ns) if found else ()
+        return {patches.CARRIED: [found[name] for name in found if name in can]} if can else {}
 
     def gather(
         self, there: wire.InstalledPackages, holds_secret: Callable[[bytes], bool] | None = None

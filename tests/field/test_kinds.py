@@ -63,3 +63,41 @@ def test_a_bar_of_the_notebook_moves_on(compared: Callable[[str], Compared]) -> 
     )
     assert "4 x:  True 2" in found.out, found.out
     assert (found.differences, found.said) == ([], [])
+
+
+def test_what_a_replaced_function_keeps_is_the_notebooks(
+    compared: Callable[[str], Compared],
+) -> None:
+    """A wrapper around a library's function counts in the variable that counts here, and in its own
+    attribute: also one that bears the library's name.
+    """
+    found = compared(
+        """
+        #L
+        import functools
+        import numpy as np
+        sizes, totals = [], {"calls": 0}
+        def noting(f, seen, totals=totals):
+            @functools.wraps(f)
+            def noted(*args, **named):
+                noted.calls += 1
+                totals["calls"] += 1
+                seen.append(np.shape(args[0]))
+                return f(*args, **named)
+            noted.calls = 0
+            return noted
+        np.linalg.norm = noting(np.linalg.norm, sizes)
+        mine = np.linalg.norm
+        np.linalg.norm([3, 4])
+        #H
+        length = np.linalg.norm([3, 4, 12])
+        print(length, sizes, totals, np.linalg.norm.calls, np.linalg.norm is mine)
+        #L
+        np.linalg.norm([1])
+        print(sizes, totals, np.linalg.norm.calls, np.linalg.norm is mine)
+        """
+    )
+    assert found.out == (
+        "13.0 [(2,), (3,)] {'calls': 2} 2 True\n[(2,), (3,), (1,)] {'calls': 3} 3 True\n"
+    )
+    assert (found.differences, found.said) == ([], [])

@@ -9,7 +9,7 @@ import pickle
 import re
 import sys
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -47,6 +47,22 @@ class Patch:
     path: str
     value: bytes
     key: bytes | None = None
+
+
+CARRIED = "what the notebook has put into modules"
+"""Its name among the inputs of a cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A patch that travels with the variables: the same object in the module and in what they hold,
+    so that both see its changes. `keys`: the key, if the attribute is a registry.
+    """
+
+    module: str
+    path: str
+    value: Any
+    keys: tuple[Any, ...] = ()
 
 
 _stood: dict[tuple[str, str], tuple[int, list[dict[Any, Any]], int]] = {}
@@ -177,6 +193,18 @@ def current(made: frozenset[str], files: set[str]) -> list[Patch]:
     return patches
 
 
+def placed() -> dict[str, Placed]:
+    """What the notebook has put into modules, by a name for each."""
+    found = [
+        Placed(module, f"{inside}.{name}" if inside else name, value, keys)
+        for (module, inside), mine in _found.items()
+        for (name, key), value in mine.items()
+        for keys in [() if key is _NO_KEY else (key,)]
+        if not _is_variable(value)
+    ]
+    return {f"{number} {one.module}.{one.path}": one for number, one in enumerate(found)}
+
+
 def _is_variable(value: object) -> bool:
     """Whether it is an object that also is a variable: the module would get a copy of it."""
     if state_pickler.is_users(value) or type(value).__module__ != "__main__":
@@ -199,27 +227,35 @@ def functions() -> list[Any]:
     return [value for mine in _found.values() for value in mine.values()]
 
 
-def put(patches: list[Patch]) -> None:
-    """On the other side: set each patch once its module is imported."""
-    for patch in patches:
-        import_hook.when_imported(patch.module, lambda patch=patch: _set(patch))
+def put(found: Iterable[Patch | Placed]) -> None:
+    """On the other side: set each once its module is imported."""
+    for one in found:
+        import_hook.when_imported(one.module, lambda one=one: _set(one))
 
 
-def _set(patch: Patch) -> None:
-    holder: Any = sys.modules[patch.module]
-    *inside, name = patch.path.split(".")
-    for part in inside:
-        holder = getattr(holder, part)
+def _set(one: Patch | Placed) -> None:
     try:
-        value = pickle.loads(patch.value)  # noqa: S301 the child's own inputs
-        if patch.key is None:
-            originals.keep(patch.module, patch.path, getattr(holder, name, None))
-            setattr(holder, name, value)
-        else:
-            getattr(holder, name)[pickle.loads(patch.key)] = value  # noqa: S301 as above
+        _place(_opened(one) if isinstance(one, Patch) else one)
     except Exception as error:
         print(
-            f"mecapy: {patch.module}.{patch.path}, which the notebook has set, could not be set "
+            f"mecapy: {one.module}.{one.path}, which the notebook has set, could not be set "
             f"on the worker ({type(error).__name__}: {error}); set it in the cell",
             file=sys.stderr,
         )
+
+
+def _opened(patch: Patch) -> Placed:
+    keys = () if patch.key is None else (pickle.loads(patch.key),)  # noqa: S301 the child's inputs
+    return Placed(patch.module, patch.path, pickle.loads(patch.value), keys)  # noqa: S301 as above
+
+
+def _place(one: Placed) -> None:
+    holder: Any = sys.modules[one.module]
+    *inside, name = one.path.split(".")
+    for part in inside:
+        holder = getattr(holder, part)
+    for key in one.keys:
+        getattr(holder, name)[key] = one.value
+    if not one.keys:
+        originals.keep(one.module, one.path, getattr(holder, name, None))
+        setattr(holder, name, one.value)

@@ -118,6 +118,14 @@ def install(prelude: dict[str, Any]) -> None:
     if "setup" in prelude:
         setup_cells.run(setup_cells.SentSetup(**prelude["setup"]))
         fingerprint.compare(prelude["fingerprint"], prelude["salt"])
+
+
+def begin(prelude: dict[str, Any], placed: list[patches.Placed]) -> None:
+    """On the other side, when all is opened: set what came with the variables, and remember the
+    settings of modules. What the cell sets there counts from here on.
+    """
+    patches.put(placed)
+    if "setup" in prelude:
         fingerprint.begin(prelude.get("used", ()), prelude["salt"])
 
 

@@ -49,6 +49,8 @@ class StatePickler(cloudpickle.Pickler):
     def reducer_override(self, obj: Any) -> Any:
         if originals.replaced and (of_module := originals.reduced(obj)) is not None:
             return of_module
+        if pickles.is_renamed(obj):
+            return self._dynamic_function_reduce(obj)
         if getattr(obj, "__module__", None) in self._made:
             if isinstance(obj, types.FunctionType):
                 return self._dynamic_function_reduce(obj)

@@ -56,4 +56,15 @@ def home_of(obj: object, name: str | None = None) -> tuple[types.ModuleType, str
 
 def goes_by_name(obj: object) -> bool:
     """Whether a function or class is pickled by module and name."""
-    return _cloudpickle._should_pickle_by_reference(obj)
+    return not is_renamed(obj) and _cloudpickle._should_pickle_by_reference(obj)
+
+
+def is_renamed(obj: object) -> bool:
+    """Whether it is a function of the notebook that has the name of a library's, which it wraps
+    (`functools.wraps`). If it stands in the library too, cloudpickle takes it for the library's.
+    """
+    return (
+        type(obj) is types.FunctionType
+        and obj.__module__ != "__main__"
+        and obj.__globals__.get("__name__") == "__main__"
+    )

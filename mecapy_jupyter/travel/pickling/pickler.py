@@ -24,6 +24,7 @@ from mecapy_jupyter.travel.environment import (
     pint_state,
     state_pickler,
 )
+from mecapy_jupyter.travel.hooks import pickles
 from mecapy_jupyter.travel.pickling import (
     array_views,
     by_name_reducers,
@@ -159,6 +160,8 @@ class Pickler(cloudpickle.Pickler):
             return _LOCKS[kind], ()
         elif kind is types.FunctionType:
             self._is_own(getattr(obj, "__module__", None) or "")
+            if pickles.is_renamed(obj):
+                return self._dynamic_function_reduce(obj)
         elif array_views.is_array(obj) and (view := self._as_view(obj)) is not None:
             return view
         elif array_views.is_row(obj):

@@ -12,7 +12,7 @@ from typing import Any
 
 from mecapy_jupyter.travel import checkpoints
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import module_importer, open_figures, prelude
+from mecapy_jupyter.travel.environment import module_importer, open_figures, patches, prelude
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, partial_result, payload
@@ -38,9 +38,10 @@ def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
         namespace.update(parents.open_all(task, *of_parents, namespace))
         return results.begin(shell, Watch({}, ()), Index())
     stream = maps.pop(0) if task.payload.pickle_blob else frame.body[:own_bytes]
-    sent = [Index()]
+    sent, prelude_sent = [Index()], dict[str, Any]()
 
     def install(first: dict[str, Any]) -> None:
+        prelude_sent.update(first)
         if (carried := first.get("folder")) is not None:
             sent[:] = [lay_out.lay_out(carried, maps, earlier_folder.take)]
             module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
@@ -59,6 +60,7 @@ def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
     variables = inputs.variables
     if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
         open_figures.put(figures)
+    prelude.begin(prelude_sent, variables.pop(patches.CARRIED, []))
     namespace.update(variables)
     _name_definitions(inputs.memo, namespace)
     module_importer.served.take(inputs.states, inputs.lost)
