@@ -19,6 +19,7 @@ import pytest
 
 from . import tls_context, weed
 from .alone import alone as alone
+from .compiled_once import pytest_collection as pytest_collection
 from .compiled_once import pytest_collection_finish as pytest_collection_finish
 from .gate import gate as gate
 from .longest_first import pytest_collection_modifyitems as pytest_collection_modifyitems

@@ -1,4 +1,6 @@
-"""Collected tests are kept compiled, and the setting against it holds again while tests run."""
+"""Collected tests are kept compiled and are not searched for garbage; while tests run, settings
+are as they were.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +10,15 @@ import sys
 from pathlib import Path
 
 INSIDE = """
+import gc
 import sys
+
+collected = gc.isenabled(), []
 
 def test_of_that_run():
     assert sys.dont_write_bytecode is True
+    assert not collected[0] and gc.isenabled()
+    assert not any(one is collected for one in gc.get_objects())
 """
 
 
