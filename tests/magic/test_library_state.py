@@ -217,6 +217,17 @@ def test_what_a_cell_sets_in_a_library_is_reported(kernel: Kernel) -> None:
     assert "%%mecapy --setup" in ran.stderr
 
 
+def test_a_method_in_a_class_that_a_package_shows_in_another_module(kernel: Kernel) -> None:
+    """`json.JSONEncoder` is of `json.encoder`. What the notebook has put there is no change."""
+    assert kernel.run("import json\njson.JSONEncoder.iterencode_ = lambda self: 1").ok
+    cell = "%%mecapy\njson.JSONEncoder.default = lambda self, o: 'E'\na = json.dumps(object())"
+    ran = kernel.run(f"{cell}, json.JSONEncoder.iterencode_")
+    kernel.run("del json.JSONEncoder.iterencode_")
+    assert ran.ok and kernel.value("a[0]") == "'\"E\"'", ran
+    assert "json.JSONEncoder.default, which the cell has changed, stays on" in ran.stderr
+    assert "iterencode_" not in ran.stderr
+
+
 def test_of_a_cell_that_only_uses_libraries_nothing_is_said(kernel: Kernel) -> None:
     """Options that come home by name, seeds, plots and what is loaded late are no settings."""
     assert kernel.run("import numpy as np, pandas as pd, scipy.optimize, sympy").ok

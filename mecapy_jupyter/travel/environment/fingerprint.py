@@ -202,7 +202,24 @@ def _settable(module: types.ModuleType, salt: bytes) -> Marks:
         elif has_plain and not isinstance(value, types.FunctionType):
             mark = _mark(value, module.__name__, salt)
             found |= {path: mark} if mark is not None else {}
-    return found
+    return found | {path: _digest(str(id(one)), salt) for path, one in _in_other_classes(module)}
+
+
+def _in_other_classes(module: types.ModuleType) -> Iterator[tuple[str, object]]:
+    """The notebook's functions in classes that stand in a module and come from another module of
+    its package, as `json.JSONEncoder`. A package may show thousands of methods.
+    """
+    package = module.__name__.partition(".")[0]
+    for name, value in list(vars(module).items()):
+        if not isinstance(value, type) or value.__module__ == module.__name__ or name[:1] == "_":
+            continue
+        for inner, held in list(vars(value).items() if _is_in(package, value) else ()):
+            if type(held) is types.FunctionType and held.__module__ == "__main__":
+                yield f"{name}.{inner}", held
+
+
+def _is_in(package: str, cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == package
 
 
 def say_what_was_set(words: Collection[str]) -> None:
