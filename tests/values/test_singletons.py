@@ -151,3 +151,13 @@ def test_a_method_of_standard_output_is_the_other_side_s(monkeypatch: pytest.Mon
     variables["write"]("x")
     variables["flush"]()
     assert there.getvalue() == "<X>"
+
+
+def test_a_method_of_an_object_without_truth_value() -> None:
+    """Its object is not asked whether it is true: half-made ones, such as a marker of matplotlib
+    while it is opened, have no answer, nor have arrays.
+    """
+    notebook = Notebook()
+    notebook.local("a = np.arange(3.); total = a.sum")
+    notebook.remote("a += 1; there = total()", "a", "total")
+    assert (notebook.ns["there"], notebook.ns["total"]()) == (6.0, 6.0)

@@ -90,7 +90,9 @@ def _is_standard(obj: object) -> bool:
 def _of_stream(obj: Any) -> tuple[Callable[[Any, str], Any], tuple[Any, str]] | None:
     """`sys.stdout.write`: the other side's stream is of another class, with methods of its own."""
     owner = getattr(obj, "__self__", None)
-    return (getattr, (owner, obj.__name__)) if owner and _is_standard(owner) else None
+    if owner is None or not _is_standard(owner):  # no `bool(owner)`, which runs its code
+        return None
+    return getattr, (owner, obj.__name__)
 
 
 def _of_module(obj: Any) -> tuple[Callable[[str, str], Any], tuple[str, str]] | None:
