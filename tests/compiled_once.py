@@ -1,15 +1,18 @@
-"""What a run collects is compiled once and kept, also where PYTHONDONTWRITEBYTECODE is set: else
-each process of each run compiles all tests, which is half of what it takes to collect them. While
-tests run, and in what they start, the setting is as it was.
+"""What a run collects and starts is compiled once and kept, also where PYTHONDONTWRITEBYTECODE is
+set: else each process of each run compiles all tests, which is half of what it takes to collect
+them, and each server and kernel compiles what it imports of MecaPy. While tests run, and in what
+they start, the setting is as it was.
 
 Nor is it searched for garbage, while it is collected (a quarter of that time) or later.
 """
 
 from __future__ import annotations
 
+import compileall
 import gc
 import sys
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,8 @@ sys.dont_write_bytecode = False
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
     gc.disable()
+    for folder in ("mecapy_jupyter", "backend", "worker"):
+        compileall.compile_dir(Path(__file__).parents[1] / folder, quiet=2)
     try:
         return (yield)
     finally:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from mecapy_jupyter.commands import mcp_server
+
 INSIDE = """
 import gc
 import sys
@@ -27,6 +29,9 @@ def test_collected_tests_are_kept_compiled(tmp_path: Path):
     (tmp_path / "test_inside.py").write_text(INSIDE)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p"]
     command += ["tests.compiled_once", "--rootdir", str(tmp_path), "-c", os.devnull, str(tmp_path)]
+    source = Path(mcp_server.__file__)
+    compiled = source.parent / "__pycache__" / f"{source.stem}.{sys.implementation.cache_tag}.pyc"
+    compiled.unlink(missing_ok=True)
     setting = {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPYCACHEPREFIX": ""}
     ran = subprocess.run(
         command,
@@ -36,5 +41,6 @@ def test_collected_tests_are_kept_compiled(tmp_path: Path):
         text=True,
     )
     assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
+    assert compiled.exists()  # MecaPy's own modules, too
     (kept,) = (tmp_path / "__pycache__").iterdir()
     assert kept.name.startswith("test_inside.")
