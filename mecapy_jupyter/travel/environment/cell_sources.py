@@ -1,13 +1,15 @@
-"""The text of the cells that define the notebook's functions. Tracebacks, warnings and
-`inspect.getsource` on the other side read it.
+"""The text of the cells that define the notebook's functions, and of functions that a library has
+generated. Tracebacks, warnings and `inspect.getsource` on the other side read it.
 
-Part of `prelude`.
+Part of `prelude`, and of the functions in a result.
 """
 
 from __future__ import annotations
 
 import linecache
-from collections.abc import Iterable, Mapping
+import types
+import zlib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from IPython.core.getipython import get_ipython
@@ -22,19 +24,52 @@ def of(filenames: Iterable[str]) -> dict[str, CellText]:
     """
     numbers, found = _numbers(), dict[str, CellText]()
     for name in filenames:
-        entry = linecache.cache.get(name)
-        if entry is not None and len(entry) == 4 and entry[1] is None:
-            found[name] = numbers.get(name, 0), entry[2]
+        if (lines := _lines(name)) is not None:
+            found[name] = numbers.get(name, 0), lines
     return found
+
+
+def _lines(name: str) -> list[str] | None:
+    entry = linecache.cache.get(name)
+    return entry[2] if entry is not None and len(entry) == 4 and entry[1] is None else None
 
 
 def put(cells: Mapping[str, CellText]) -> None:
     """Makes the lines and numbers of these cells known in this process."""
     numbers = _numbers()
     for name, (number, lines) in cells.items():
-        linecache.cache[name] = sum(map(len, lines)), None, lines, name
+        _put(name, lines)
         if number:
             numbers[name] = number
+
+
+def _put(name: str, lines: list[str]) -> None:
+    linecache.cache[name] = sum(map(len, lines)), None, lines, name
+
+
+def with_lines(function: types.FunctionType, reduced: Any) -> Any:
+    """How to pickle a function: one of a text that a library has generated, as that of
+    `sympy.lambdify`, brings its lines.
+    """
+    name = function.__code__.co_filename
+    if not name.startswith("<") or name.startswith("<ipython-input-"):
+        return reduced
+    if (lines := _lines(name)) is None:
+        return reduced
+    make, (code, *rest), *more = reduced
+    return _made_with_lines, (lines, make, code, *rest), *more
+
+
+def _made_with_lines(
+    lines: list[str], make: Callable[..., Any], code: types.CodeType, *rest: Any
+) -> Any:
+    """Under a name of this text alone: each process counts its own, and would put another there."""
+    mark = f" {zlib.crc32(''.join(lines).encode('utf-8', 'surrogatepass')):08x}>"
+    name = code.co_filename
+    if not name.endswith(mark):
+        name = f"{name.removesuffix('>')}{mark}"
+    _put(name, lines)
+    return make(code.replace(co_filename=name), *rest)
 
 
 def _numbers() -> dict[str, int]:

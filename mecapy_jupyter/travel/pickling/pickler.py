@@ -19,6 +19,7 @@ from typing import Any, cast
 import cloudpickle
 
 from mecapy_jupyter.travel.environment import (
+    cell_sources,
     module_state,
     originals,
     pint_state,
@@ -231,7 +232,8 @@ class Pickler(cloudpickle.Pickler):
             self._namespaces.append(func.__globals__)
         elif not self._with_globals:
             reduced[2][1]["__globals__"] = {}
-        return type_hints.with_parameters(func, reducers.with_cells(func, reduced))
+        reduced = type_hints.with_parameters(func, reducers.with_cells(func, reduced))
+        return reduced if self._with_globals else cell_sources.with_lines(func, reduced)
 
     def _is_of_own(self, namespace: dict[str, Any]) -> bool:
         """Whether it is the namespace of a module of the user's, which travels with its state."""
