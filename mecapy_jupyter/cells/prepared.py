@@ -36,7 +36,12 @@ from mecapy_jupyter.client.task import Task
 from mecapy_jupyter.hooks import ipykernel
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared import errors
-from mecapy_jupyter.travel.environment import open_figures, patches, process_state
+from mecapy_jupyter.travel.environment import (
+    held_objects,
+    open_figures,
+    patches,
+    process_state,
+)
 from mecapy_jupyter.travel.files.gather import Along
 from mecapy_jupyter.travel.files.index import inside
 from mecapy_jupyter.travel.pickling import payload
@@ -85,7 +90,7 @@ class Prepared:
         kernel_magics.check(python, shell, 1 if header else 0)
         for pattern in options.keep:
             inside(pattern)
-        self.values = self._captured() | self._open_figures() | self._put_into_modules()
+        self.values = self._captured() | self._open_figures() | self._held_elsewhere()
         self.along = Along()
         self.named = frozenset[str]()
         self.words: Sequence[str] = re.findall(r"[^\W\d]\w*", python)
@@ -140,11 +145,20 @@ class Prepared:
             return {}
         return {open_figures.CARRIED: figures}
 
-    def _put_into_modules(self) -> dict[str, Any]:
-        """What the notebook has put into modules: it may share with the variables what it holds."""
-        found = patches.placed() if self.options.inputs is None else {}
+    def _held_elsewhere(self) -> dict[str, Any]:
+        """What the notebook has put into modules, and what Python and libraries hold of it: they
+        may share with the variables what they hold.
+        """
+        if self.options.inputs is not None:
+            return {}
+        placed, held = patches.placed(), held_objects.now()
+        found: dict[str, object] = {**placed, **{str(place): one for place, one in held.items()}}
         can = diagnose.travelling(found, self.shell.user_ns) if found else ()
-        return {patches.CARRIED: [found[name] for name in found if name in can]} if can else {}
+        carried: dict[str, Any] = {
+            patches.CARRIED: [one for name, one in placed.items() if name in can],
+            held_objects.CARRIED: {at: one for at, one in held.items() if str(at) in can},
+        }
+        return {name: some for name, some in carried.items() if some}
 
     def gather(
         self, there: wire.InstalledPackages, holds_secret: Callable[[bytes], bool] | None = None

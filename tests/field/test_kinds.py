@@ -101,3 +101,47 @@ def test_what_a_replaced_function_keeps_is_the_notebooks(
         "13.0 [(2,), (3,)] {'calls': 2} 2 True\n[(2,), (3,), (1,)] {'calls': 3} 3 True\n"
     )
     assert (found.differences, found.said) == ([], [])
+
+
+def test_what_python_and_libraries_hold_is_the_notebooks(
+    compared: Callable[[str], Compared],
+) -> None:
+    """A handler of a signal, a filter of a logger, a formatter and numpy's error call that are, or
+    belong to, objects of the notebook change these, on the worker and afterwards here.
+    """
+    found = compared(
+        """
+        #L
+        import logging, os, signal
+        import numpy as np
+        class Counts:
+            def __init__(self): self.n = 0
+            def stop(self, number, frame): self.n += 1
+            def filter(self, record): self.n += 1; return False
+            def __call__(self, quantity, printer, cycle): self.n += 1; printer.text(f"mm {self.n}")
+            def write(self, message): self.n += 1
+        class Quantity: pass
+        on_signal, of_logger, shows, notes = Counts(), Counts(), Counts(), Counts()
+        handler, plain_stop = on_signal.stop, Counts.stop
+        _ = signal.signal(signal.SIGUSR1, handler)
+        logging.getLogger("steps").addFilter(of_logger)
+        get_ipython().display_formatter.formatters["text/plain"].for_type(Quantity, shows)
+        np.seterrcall(notes)
+        _ = np.seterr(divide="log")
+        counts = on_signal, of_logger, shows, notes
+        def act():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            logging.getLogger("steps").warning("x")
+            display(Quantity())
+            np.ones(1) / 0
+            print([one.n for one in counts])
+        #H
+        act()
+        #L
+        act()
+        print(signal.getsignal(signal.SIGUSR1) is handler, Counts.stop is plain_stop)
+        print(logging.getLogger("steps").filters[0] is of_logger, np.geterrcall() is notes)
+        """
+    )
+    assert found.out == "[1, 1, 1, 1]\n[2, 2, 2, 2]\nTrue True\nTrue True\n"
+    assert (found.differences, found.said) == ([], [])

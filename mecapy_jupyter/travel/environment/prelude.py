@@ -17,6 +17,7 @@ from mecapy_jupyter.travel.environment import (
     cell_sources,
     executed_source,
     fingerprint,
+    held_objects,
     module_importer,
     module_paths,
     module_sources,
@@ -120,11 +121,12 @@ def install(prelude: dict[str, Any]) -> None:
         fingerprint.compare(prelude["fingerprint"], prelude["salt"])
 
 
-def begin(prelude: dict[str, Any], placed: list[patches.Placed]) -> None:
+def begin(prelude: dict[str, Any], placed: list[patches.Placed], held: held_objects.Held) -> None:
     """On the other side, when all is opened: set what came with the variables, and remember the
     settings of modules. What the cell sets there counts from here on.
     """
     patches.put(placed)
+    held_objects.put(held)
     if "setup" in prelude:
         fingerprint.begin(prelude.get("used", ()), prelude["salt"])
 

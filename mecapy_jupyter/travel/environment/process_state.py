@@ -20,6 +20,7 @@ from mecapy_jupyter.travel.environment import (
     builtins_state,
     clock_state,
     figure_formats,
+    held_objects,
     import_hook,
     import_path,
     ipython_state,
@@ -285,6 +286,8 @@ KINDS: dict[str, StateKind] = {
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
     ),
     "builtins": StateKind("builtins", builtins_state.get, builtins_state.put),
+    # only on the way home: on the way out they travel with the variables
+    "held objects": StateKind("sys", lambda: None, held_objects.put),
     "own modules": StateKind("sys", module_importer.changed, module_changes.apply),
 }
 """What travels. Listed in docs/cells.md."""

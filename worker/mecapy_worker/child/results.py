@@ -14,7 +14,12 @@ from typing import Any
 from mecapy_jupyter.shared.errors import MecapyError
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import module_importer, open_figures, process_state
+from mecapy_jupyter.travel.environment import (
+    held_objects,
+    module_importer,
+    open_figures,
+    process_state,
+)
 from mecapy_jupyter.travel.environment.open_figures import OpenFigures
 from mecapy_jupyter.travel.files import collect as files
 from mecapy_jupyter.travel.files import placeholders
@@ -33,6 +38,7 @@ _RESULTS = frozenset({"_", "__", "___"})
 """The shell's names for the last values, which a cell may bind: `for _ in range(3)`."""
 _before: dict[str, Any] = {}
 _ambient: dict[str, Any] = {}
+_held: held_objects.Held = {}
 _started_in: list[str] = []
 _found: list[files.Listing] = []
 _found_index: list[Index] = []
@@ -48,6 +54,7 @@ def begin(
     _figures[:] = [figures] if figures is not None else []
     _before.update(shell.user_ns)
     _ambient.update(process_state.noted())
+    _held.update(held_objects.now())
     _started_in[:] = [os.getcwd()]  # noqa: PTH109 without pathlib, a page less
     _found[:], _found_index[:] = [files.listing(_started_in[0])], [index]
     if index.home:
@@ -59,7 +66,7 @@ def begin(
 
 def forget() -> None:
     """Restores the state before any task (`begin`)."""
-    for state in (_before, _ambient, _started_in, _found, _found_index, _figures):
+    for state in (_before, _ambient, _held, _started_in, _found, _found_index, _figures):
         state.clear()
 
 
@@ -132,6 +139,9 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
     }
     home["folder"], small = files.collect(_started_in[0], _found[0], task.keep, _found_index[0])
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
+    if task.cell and (held := held_objects.among(watch.known())):
+        home["ambient"] = held_objects.without_copies(home["ambient"], _held)
+        home["ambient"]["held objects"] = held
     home["left"] |= module_importer.served.left
     if task.cell and patterns is None:
         held = (*watch.objects().values(), *bound.values())

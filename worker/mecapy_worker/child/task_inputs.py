@@ -12,7 +12,13 @@ from typing import Any
 
 from mecapy_jupyter.travel import checkpoints
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import module_importer, open_figures, patches, prelude
+from mecapy_jupyter.travel.environment import (
+    held_objects,
+    module_importer,
+    open_figures,
+    patches,
+    prelude,
+)
 from mecapy_jupyter.travel.files import lay_out
 from mecapy_jupyter.travel.files.index import Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, partial_result, payload
@@ -60,7 +66,8 @@ def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
     variables = inputs.variables
     if (figures := variables.pop(open_figures.CARRIED, None)) is not None:
         open_figures.put(figures)
-    prelude.begin(prelude_sent, variables.pop(patches.CARRIED, []))
+    held = variables.pop(held_objects.CARRIED, {})
+    prelude.begin(prelude_sent, variables.pop(patches.CARRIED, []), held)
     namespace.update(variables)
     _name_definitions(inputs.memo, namespace)
     module_importer.served.take(inputs.states, inputs.lost)
