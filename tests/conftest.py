@@ -25,6 +25,7 @@ from .gate import gate as gate
 from .longest_first import pytest_collection_modifyitems as pytest_collection_modifyitems
 from .served_gateway import RunningGateway as RunningGateway
 from .served_gateway import served as served
+from .together import pytest_xdist_make_scheduler as pytest_xdist_make_scheduler
 
 SERVERS = "needs the server parts (pip install 'mecapy-jupyter[local]')"
 TOKEN = "token-of-the-tests"
