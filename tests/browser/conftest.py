@@ -34,7 +34,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 )
-WAIT_MS = 120_000
+WAIT_MS = 240_000
 OpenNotebook = Callable[..., Awaitable["Notebook"]]
 
 
