@@ -42,7 +42,11 @@ async def test_sigterm_gives_back(desk: Desk, start_worker: Any) -> None:
     assert await asyncio.to_thread(gone, pid)
     await asyncio.to_thread(until, lambda: not any(map(_lives, offspring)))
     assert await desk.state(task_id) == "queued" and await desk.queue.position(task_id) == 1
-    assert await workers.list_live(desk.db) == []
+    await desk.eventually(lambda: _nobody_lives(desk))
+
+
+async def _nobody_lives(desk: Desk) -> bool:
+    return not await workers.list_live(desk.db)
 
 
 def _lives(process: psutil.Process) -> bool:
@@ -139,7 +143,7 @@ async def test_a_worker_leaves_when_idle(desk: Desk, pool: Any) -> None:
         if not await desk.queue.withdraw(task_id):
             break
     assert (await desk.outcome(task_id)).result == "done"
-    assert await workers.list_live(desk.db) == []
+    await desk.eventually(lambda: _nobody_lives(desk))
 
 
 async def test_idle_worker_stops_at_once(

@@ -23,7 +23,7 @@ from mecapy_worker.shared.messages import CommMessage
 
 Handler = Callable[[dict[str, Any]], None]
 
-_YIELDS_WITHIN_S = 0.05  # else the loop is blocked, and the thread calls the handler
+_YIELDS_WITHIN_S = 0.5  # else the loop is blocked, and the thread calls the handler
 _STOPS_WITHIN_S = 0.2  # a handler of a cell that is told to stop
 
 _channel: Channel | None = None
@@ -32,6 +32,7 @@ _handlers: dict[str, Handler] = {}
 _calling = threading.RLock()
 _open = False
 _loop_of_cell: Callable[[], asyncio.AbstractEventLoop | None] | None = None
+_yielded = threading.Event()  # the loop has come to what it was last asked for
 
 
 def connect(channel: Channel) -> None:
@@ -44,6 +45,7 @@ def begin(loop: Callable[[], asyncio.AbstractEventLoop | None]) -> None:
     """Before the cell. `loop`: that of the cell, if it has one."""
     global _open, _loop_of_cell
     _open, _loop_of_cell = True, loop
+    _yielded.set()
 
 
 def end(*, told_to_stop: bool) -> None:
@@ -79,7 +81,9 @@ def _listen() -> None:
 
 
 def _deliver(message: CommMessage) -> None:
-    """Calls it in the cell's loop if that yields soon, else here."""
+    """Calls it in the cell's loop if that yields soon, else here; at once while the loop is still
+    blocked.
+    """
     taken = threading.Lock()
 
     def call() -> None:
@@ -87,10 +91,10 @@ def _deliver(message: CommMessage) -> None:
             _call(message)
 
     loop = _loop_of_cell() if _loop_of_cell else None
-    if loop is not None and loop.is_running():
-        done = threading.Event()
-        loop.call_soon_threadsafe(lambda: (call(), done.set()))
-        done.wait(_YIELDS_WITHIN_S)
+    if loop is not None and loop.is_running() and _yielded.is_set():
+        _yielded.clear()
+        loop.call_soon_threadsafe(lambda: (call(), _yielded.set()))
+        _yielded.wait(_YIELDS_WITHIN_S)
     call()
 
 
