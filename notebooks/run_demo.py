@@ -113,7 +113,7 @@ def execute(path: Path, at: Stack) -> tuple[Any, float]:
 def tasks(at: Stack) -> list[dict[str, Any]]:
     """What the gateway knows of the tasks that ran, oldest first."""
     answer = urllib3.request(
-        "GET", f"{at.url}/tasks", headers={"Authorization": f"Bearer {at.token}"}, timeout=10.0
+        "GET", f"{at.url}/tasks", headers={"Authorization": f"Bearer {at.token}"}, timeout=60.0
     )
     body = answer.json()
     rows = body["tasks"] if isinstance(body, dict) else body
