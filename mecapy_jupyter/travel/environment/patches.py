@@ -54,7 +54,7 @@ CARRIED = "what the notebook has put into modules"
 
 
 @dataclass(frozen=True, slots=True)
-class Placed:
+class Replacement:
     """A patch that travels with the variables: the same object in the module and in what they hold,
     so that both see its changes. `keys`: the key, if the attribute is a registry.
     """
@@ -193,10 +193,10 @@ def current(made: frozenset[str], files: set[str]) -> list[Patch]:
     return patches
 
 
-def placed() -> dict[str, Placed]:
+def placed() -> dict[str, Replacement]:
     """What the notebook has put into modules, by a name for each."""
     found = [
-        Placed(module, f"{inside}.{name}" if inside else name, value, keys)
+        Replacement(module, f"{inside}.{name}" if inside else name, value, keys)
         for (module, inside), mine in _found.items()
         for (name, key), value in mine.items()
         for keys in [() if key is _NO_KEY else (key,)]
@@ -227,13 +227,13 @@ def functions() -> list[Any]:
     return [value for mine in _found.values() for value in mine.values()]
 
 
-def put(found: Iterable[Patch | Placed]) -> None:
+def put(found: Iterable[Patch | Replacement]) -> None:
     """On the other side: set each once its module is imported."""
     for one in found:
         import_hook.when_imported(one.module, lambda one=one: _set(one))
 
 
-def _set(one: Patch | Placed) -> None:
+def _set(one: Patch | Replacement) -> None:
     try:
         _place(_opened(one) if isinstance(one, Patch) else one)
     except Exception as error:
@@ -244,12 +244,12 @@ def _set(one: Patch | Placed) -> None:
         )
 
 
-def _opened(patch: Patch) -> Placed:
+def _opened(patch: Patch) -> Replacement:
     keys = () if patch.key is None else (pickle.loads(patch.key),)  # noqa: S301 the child's inputs
-    return Placed(patch.module, patch.path, pickle.loads(patch.value), keys)  # noqa: S301 as above
+    return Replacement(patch.module, patch.path, pickle.loads(patch.value), keys)  # noqa: S301 as above
 
 
-def _place(one: Placed) -> None:
+def _place(one: Replacement) -> None:
     holder: Any = sys.modules[one.module]
     *inside, name = one.path.split(".")
     for part in inside:

@@ -121,7 +121,9 @@ def install(prelude: dict[str, Any]) -> None:
         fingerprint.compare(prelude["fingerprint"], prelude["salt"])
 
 
-def begin(prelude: dict[str, Any], placed: list[patches.Placed], held: held_objects.Held) -> None:
+def begin(
+    prelude: dict[str, Any], placed: list[patches.Replacement], held: held_objects.Held
+) -> None:
     """On the other side, when all is opened: set what came with the variables, and remember the
     settings of modules. What the cell sets there counts from here on.
     """
