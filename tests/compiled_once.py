@@ -12,6 +12,7 @@ import compileall
 import gc
 import sys
 from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,13 @@ def pytest_collection() -> Generator[None, object, object]:
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     sys.dont_write_bytecode = _before
+
+
+@contextmanager
+def kept() -> Generator[None]:
+    """What is imported inside is kept, too: pytest rewrites all modules of its plugins."""
+    before, sys.dont_write_bytecode = sys.dont_write_bytecode, False
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = before

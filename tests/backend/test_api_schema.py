@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 
+from ..compiled_once import kept
 from ..conftest import RunningGateway
 from .speak import client
 
@@ -69,9 +70,10 @@ def test_no_500(gateway: RunningGateway, http: httpx.Client, mode: str) -> None:
     """Whatever is asked, the answer is one the document announces, in the shape it announces, and
     never the gateway's own failure.
     """
-    import schemathesis  # here: every process that only collects the tests would wait for it
-    from schemathesis import checks
-    from schemathesis.specs.openapi import checks as of_the_document
+    with kept():
+        import schemathesis  # here: every process that only collects the tests would wait for it
+        from schemathesis import checks
+        from schemathesis.specs.openapi import checks as of_the_document
 
     schema = schemathesis.openapi.from_url(f"{gateway.url}/openapi.json")
     known, asked = Known(http), 0

@@ -15,18 +15,24 @@ INSIDE = """
 import gc
 import sys
 
+from tests.compiled_once import kept
+
 collected = gc.isenabled(), []
 
 def test_of_that_run():
     assert sys.dont_write_bytecode is True
     assert not collected[0] and gc.isenabled()
     assert not any(one is collected for one in gc.get_objects())
+    with kept():
+        import imported_later
+    assert sys.dont_write_bytecode is True
 """
 
 
 def test_collected_tests_are_kept_compiled(tmp_path: Path):
     """In a run of its own, with the setting."""
     (tmp_path / "test_inside.py").write_text(INSIDE)
+    (tmp_path / "imported_later.py").touch()
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p"]
     command += ["tests.compiled_once", "--rootdir", str(tmp_path), "-c", os.devnull, str(tmp_path)]
     source = Path(mcp_server.__file__)
@@ -42,5 +48,5 @@ def test_collected_tests_are_kept_compiled(tmp_path: Path):
     )
     assert "1 passed" in ran.stdout, ran.stdout + ran.stderr
     assert compiled.exists()  # MecaPy's own modules, too
-    (kept,) = (tmp_path / "__pycache__").iterdir()
-    assert kept.name.startswith("test_inside.")
+    kept = {each.name.partition(".")[0] for each in (tmp_path / "__pycache__").iterdir()}
+    assert kept == {"test_inside", "imported_later"}
