@@ -22,9 +22,9 @@ CORE = {
 # cell met.
 BOMBS: dict[str, tuple[str, set[str]]] = {
     "fork bomb": ("import os\nwhile True:\n    try: os.fork()\n    except OSError: "
-                  "pass", {"killed"}),
+                  "pass", {"killed", "memory"}),
     "fork bomb of daemons": ("import os\nwhile True:\n    try:\n        if os.fork() == 0: "
-                             "os.setsid()\n    except OSError: pass", {"killed"}),
+                             "os.setsid()\n    except OSError: pass", {"killed", "memory"}),
     "thread bomb": (
         "import threading\nwhile True: threading.Thread(target=threading.Event().wait).start()",
         {"RuntimeError", "killed", "memory"},
