@@ -5,6 +5,7 @@ start JupyterLab, or two users' workers, once more.
 from __future__ import annotations
 
 import pytest
+from xdist.remote import Producer
 from xdist.scheduler.loadfile import LoadFileScheduling
 
 TOGETHER = {
@@ -34,5 +35,5 @@ class TogetherScheduling(LoadFileScheduling):
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config) -> TogetherScheduling | None:
-    return TogetherScheduling(config) if config.getoption("dist") == "loadfile" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TogetherScheduling | None:
+    return TogetherScheduling(config, log) if config.getoption("dist") == "loadfile" else None

@@ -40,3 +40,4 @@ def test_they_go_to_one_process(tmp_path: Path) -> None:
     ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     places = re.findall(r"^gw\d$", ran.stdout, re.MULTILINE)
     assert len(places) == 3 and len(set(places)) == 1, ran.stdout
+    assert "loadfilesched" not in ran.stdout
