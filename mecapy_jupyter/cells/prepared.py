@@ -149,7 +149,7 @@ class Prepared:
         """What the notebook has put into modules, and what Python and libraries hold of it: they
         may share with the variables what they hold.
         """
-        if self.options.inputs is not None:
+        if self.options.inputs is not None or self.options.cache:  # they decide no result
             return {}
         placed, held = patches.placed(), held_objects.now()
         found: dict[str, object] = {**placed, **{str(place): one for place, one in held.items()}}
