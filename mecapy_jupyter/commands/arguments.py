@@ -65,8 +65,8 @@ def later(name: str) -> Run:
 
 @uncollected()
 def server_part(module: str) -> Any:
-    """A module of gateway, worker or stack, by name: this package imports none of them. Collections
-    would take a sixth of the import and find nothing.
+    """A module of gateway, worker or stack, by name: this package imports none of them. No
+    collection meanwhile: it would find nothing.
     """
     try:
         return importlib.import_module(module)
