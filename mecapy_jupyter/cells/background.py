@@ -22,7 +22,12 @@ from mecapy_jupyter.client.task import Task, unread
 from mecapy_jupyter.results import bind
 from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
-from mecapy_jupyter.travel.environment import module_changes, open_figures, process_state
+from mecapy_jupyter.travel.environment import (
+    held_objects,
+    module_changes,
+    open_figures,
+    process_state,
+)
 
 started: dict[str, Task] = {}
 """The background tasks of this kernel by the name of their variable; the newest per name."""
@@ -65,6 +70,7 @@ class _Before:
     def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
         self.names = dict(namespace)
         self.ambient = process_state.current()
+        self.held = held_objects.now()
         self.figures = open_figures.current()
         self.modules = module_changes.standing()
         self._watch = Watch(task.packed.memo, sent, namespace)
@@ -86,6 +92,11 @@ class _Before:
                 names or [path_to(old, variables) or f"a {type(old).__name__}"], new
             )
         return found
+
+    def stand(self, held: held_objects.Held) -> held_objects.Held:
+        """Those whose place has what it had."""
+        now = held_objects.now()
+        return {at: one for at, one in held.items() if now.get(at) is self.held.get(at)}
 
     def same(self, name: str, namespace: Mapping[str, Any]) -> bool:
         return namespace.get(name) is self.names.get(name)
@@ -146,8 +157,10 @@ class _Carry:
         still = {
             kind: value
             for kind, value in home.process_state.items()
-            if not process_state.changed(self.before.ambient, {kind: here.get(kind)})
+            if process_state.equal(self.before.ambient.get(kind), here.get(kind))
         }
+        if "held objects" in still:
+            still["held objects"] = self.before.stand(still["held objects"])
         if theirs:
             still["own modules"] = modules
         figures = home.figures if open_figures.current() == self.before.figures else None

@@ -149,14 +149,15 @@ class Prepared:
         """What the notebook has put into modules, and what Python and libraries hold of it: they
         may share with the variables what they hold.
         """
-        if self.options.inputs is not None or self.options.cache:  # they decide no result
+        if self.options.inputs is not None or self.options.cache:  # copies travel
             return {}
         placed, held = patches.placed(), held_objects.now()
-        found: dict[str, object] = {**placed, **{str(place): one for place, one in held.items()}}
+        names = {place: f"{number} {place[0]}" for number, place in enumerate(held)}
+        found: dict[str, object] = {**placed, **{names[at]: one for at, one in held.items()}}
         can = diagnose.travelling(found, self.shell.user_ns) if found else ()
         carried: dict[str, Any] = {
             patches.CARRIED: [one for name, one in placed.items() if name in can],
-            held_objects.CARRIED: {at: one for at, one in held.items() if str(at) in can},
+            held_objects.CARRIED: {at: one for at, one in held.items() if names[at] in can},
         }
         return {name: some for name, some in carried.items() if some}
 

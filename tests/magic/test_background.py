@@ -150,6 +150,23 @@ def test_state_drawn_here_meanwhile_stays(kernel: Kernel, gate: Gate) -> None:
     assert kernel.value("(len(job.vars['first']), random.random() == expected)") == "(3, True)"
 
 
+def test_state_that_nobody_changed_here_comes_home(kernel: Kernel, gate: Gate) -> None:
+    """Also where other state of the notebook differs from that of a new process; and what a library
+    got here meanwhile stays.
+    """
+    setting = "import logging, os, signal\nlogging.disable(10)\ndef mine(*_): pass"
+    assert kernel.run(f"{setting}\ndef theirs(*_): pass").ok
+    cell = "os.environ['MESH'] = 'fine'\nsignal.signal(signal.SIGUSR2, theirs)"
+    message = submit(kernel, f"%%mecapy --bg --as job\n{gate.wait}{cell}")
+    assert kernel.run("_ = signal.signal(signal.SIGUSR2, mine)").ok
+    gate.open()
+    heard_until_done(kernel, "job", message)
+    now = "(os.environ['MESH'], signal.getsignal(signal.SIGUSR2) is mine)"
+    assert kernel.value(now) == "('fine', True)"
+    back = "logging.disable(0); del os.environ['MESH']"
+    assert kernel.run(f"{back}; _ = signal.signal(signal.SIGUSR2, signal.SIG_DFL)").ok
+
+
 def test_several_at_once(kernel: Kernel, gate: Gate) -> None:
     """Each has its Future; `%mecapy` shows them with the names of their variables; one is
     cancelled, one fails, one ends well.

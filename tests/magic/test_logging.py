@@ -36,8 +36,8 @@ def test_handlers_that_stay_get_what_the_cell_logs(kernel: Kernel) -> None:
 
 
 def test_a_record_comes_home_with_what_the_cell_gave_it(kernel: Kernel) -> None:
-    """Its arguments as they are, what it got with `extra=`, and its error; one that may change
-    later is part of the text.
+    """Its arguments as they are, and what it got with `extra=`; arguments that may change later are
+    part of the text, and an error that cannot travel hinders nothing.
     """
     assert kernel.run(
         RESET + "class Kept(logging.Handler):\n"
@@ -46,17 +46,36 @@ def test_a_record_comes_home_with_what_the_cell_gave_it(kernel: Kernel) -> None:
         "log.addHandler(Kept()); log.propagate = False"
     ).ok
     assert kernel.run(
-        "%%mecapy --quiet\nimport logging, numpy\nlog = logging.getLogger('of_records')\n"
-        "log.error('%d of %s', 3, 'x', extra={'mesh': numpy.float64(2.5)})\n"
+        "%%mecapy --quiet\nimport logging, threading\nlog = logging.getLogger('of_records')\n"
+        "log.error('%d of %s', 3, 'x', extra={'mesh': 2.5})\n"
         "steps = [1]\nlog.error('%s', steps)\nsteps.append(2)\n"
-        "try: 1 / 0\nexcept ZeroDivisionError: log.exception('failed')"
+        "at = {'n': 1}\nlog.error('at %(n)d', at)\nat['n'] = 99\n"
+        "try:\n    try: raise ValueError(threading.Lock())\n"
+        "    except ValueError as why: raise KeyError('k') from why\n"
+        "except KeyError: log.exception('failed')"
     ).ok
     assert kernel.value("[(r.msg, r.args) for r in records]") == str(
-        [("%d of %s", (3, "x")), ("[1]", ()), ("failed", ())]
+        [("%d of %s", (3, "x")), ("[1]", ()), ("at 1", ()), ("failed", ())]
     )
-    assert kernel.value("float(records[0].mesh)") == "2.5"
-    assert kernel.value("records[2].exc_info[0].__name__") == "'ZeroDivisionError'"
+    assert kernel.value("(records[0].mesh, at)") == "(2.5, {'n': 99})"
+    assert "KeyError" in kernel.value("records[3].exc_text")
     kernel.run("logging.getLogger('of_records').handlers.clear()")
+
+
+def test_a_filter_that_cannot_travel_keeps_its_place(kernel: Kernel) -> None:
+    """And the ones beside it theirs."""
+    assert kernel.run(
+        RESET + "import threading\n"
+        "class Locked:\n    lock = None\n"
+        "    def __init__(self): self.lock, self.file = threading.Lock(), open('f', 'w')\n"
+        "    def filter(self, record): return True\n"
+        "class Counts:\n    n = 0\n    def filter(self, record): self.n += 1; return True\n"
+        "log = logging.getLogger('filtered'); locked, counts = Locked(), Counts()\n"
+        "log.addFilter(locked); log.addFilter(counts)"
+    ).ok
+    assert kernel.run("%%mecapy --quiet\nx = 1").ok
+    assert kernel.value("log.filters == [locked, counts]") == "True"
+    kernel.run("log.filters.clear(); locked.file.close()")
 
 
 @pytest.mark.cell("travels", "Formatters and filters")

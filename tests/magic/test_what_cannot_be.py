@@ -78,3 +78,18 @@ def test_pip_in_a_cell_says_where_to_install(kernel: Kernel) -> None:
     ran = kernel.run("%%mecapy\n!pip install no-such-package-here\nprint('on')")
     assert ran.ok and ran.stdout == "on\n"
     assert "cannot install packages on a worker: install them in a cell without" in ran.stderr
+
+
+def test_a_formatter_of_another_kind_stays(kernel: Kernel) -> None:
+    """A cell runs beside it."""
+    assert kernel.run(
+        "from IPython.core.formatters import PlainTextFormatter\n"
+        "class Mesh: pass\n"
+        "kinds = get_ipython().display_formatter.formatters\n"
+        "kinds['text/x-mesh'] = made = PlainTextFormatter()\n"
+        "made.for_type(Mesh, lambda mesh, p, cycle: p.text('mesh'))"
+    ).ok
+    ran = kernel.run("%%mecapy --quiet\nx = 1")
+    assert ran.ok, ran.text
+    assert "cannot" in ran.stderr or "could not" in ran.stderr, ran.stderr
+    kernel.run("del kinds['text/x-mesh']")

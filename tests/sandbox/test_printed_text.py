@@ -30,7 +30,10 @@ def test_what_is_no_beginning_of_the_path_does_not_wait() -> None:
     assert printed.read(b"50 %\r") == "50 %\r" and printed.read(b"/tmp") == "/tmp"
 
 
-@pytest.mark.parametrize("folder, home", [("a", "b" * 4000), ("", "b"), (str(FOLDER), "b" * 5000)])
+@pytest.mark.parametrize(
+    "folder, home",
+    [("a", "b" * 4000), ("", "b"), (str(FOLDER), "b" * 400), (f"{FOLDER}/" + "a" * 5000, "b")],
+)
 def test_a_child_cannot_make_much_of_little(folder: str, home: str) -> None:
     printed = PrintedText(FOLDER)
     printed.lead_home(HomeMessage(folder, home))

@@ -54,6 +54,14 @@ async def test_exit(desk: Desk, worker: Consumer) -> None:
     assert error.kind == "killed" and "exit code 3" in error.message
 
 
+async def test_says_again_that_its_cell_begins(desk: Desk, worker: Consumer) -> None:
+    """Once is all: each goes past the bounds of what a child may print."""
+    code = "for _ in 1, 2: send('home', {'folder': os.getcwd(), 'home': '/n'})\n"
+    error = await desk.failed(f"{CHANNEL}{code}import time; time.sleep(600)")
+    assert error.kind == "protocol" and "only once" in error.message
+    await served_on(desk)
+
+
 async def test_stopped_unasked(
     desk: Desk, worker: Consumer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,7 +69,16 @@ def _made_with_lines(
     if not name.endswith(mark):
         name = f"{name.removesuffix('>')}{mark}"
     _put(name, lines)
-    return make(code.replace(co_filename=name), *rest)
+    return make(_renamed(code, code.co_filename, name), *rest)
+
+
+def _renamed(code: types.CodeType, old: str, new: str) -> types.CodeType:
+    """With the functions that it makes."""
+    parts = tuple(
+        _renamed(one, old, new) if isinstance(one, types.CodeType) else one
+        for one in code.co_consts
+    )
+    return code.replace(co_consts=parts, co_filename=new if code.co_filename == old else old)
 
 
 def _numbers() -> dict[str, int]:

@@ -219,7 +219,7 @@ def _in_other_classes(module: types.ModuleType) -> Iterator[tuple[str, object]]:
 
 
 def _is_in(package: str, cls: type) -> bool:
-    return cls.__module__.partition(".")[0] == package
+    return str(cls.__module__).partition(".")[0] == package
 
 
 def say_what_was_set(words: Collection[str]) -> None:

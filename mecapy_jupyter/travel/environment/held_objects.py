@@ -16,7 +16,7 @@ from typing import Any, cast
 from IPython.core.getipython import get_ipython
 
 from mecapy_jupyter.travel.environment import import_hook, signal_state, state_pickler
-from mecapy_jupyter.travel.environment.logging_records import loggers
+from mecapy_jupyter.travel.environment.logging_records import loggers, notebooks_filters
 
 CARRIED = "what Python and libraries hold of the notebook"
 """Their name among the inputs of a cell."""
@@ -57,7 +57,7 @@ def without_copies(ambient: dict[str, Any], before: Held) -> dict[str, Any]:
             for name, data in settings["filters"].items()
             if any(
                 ("filter", name, at) in differ or ("filter", name, at) not in after
-                for at in range(len(logging.getLogger(name or None).filters))
+                for at in range(len(notebooks_filters(logging.getLogger(name or None))))
             )
         }
         kept["logging.settings"] = settings | {"filters": others}
@@ -67,7 +67,14 @@ def without_copies(ambient: dict[str, Any], before: Held) -> dict[str, Any]:
 def put(held: Held) -> None:
     """Let each stand in its place."""
     for (kind, *where), one in held.items():
-        _PUT[kind](one, *where)
+        try:
+            _PUT[kind](one, *where)
+        except Exception as error:
+            print(
+                f"mecapy: the {kind} of the notebook could not be set ({type(error).__name__}: "
+                f"{error}); set it in the cell",
+                file=sys.stderr,
+            )
 
 
 def _is_notebooks(one: object) -> bool:
@@ -80,7 +87,7 @@ def _standing() -> Iterator[tuple[tuple[Any, ...], Any]]:
     if (numpy := cast(Any, sys.modules.get("numpy"))) is not None:
         yield ("error call",), numpy.geterrcall()
     for name, logger in loggers().items():
-        for at, one in enumerate(logger.filters):
+        for at, one in enumerate(notebooks_filters(logger)):
             yield ("filter", name, at), one
     shell: Any = get_ipython()
     formatters: dict[str, Any] = shell.display_formatter.formatters if shell is not None else {}
@@ -102,7 +109,12 @@ def _set_error_call(function: Any) -> None:
 
 
 def _put_filter(one: Any, logger: str, at: int) -> None:
-    logging.getLogger(logger or None).filters[at : at + 1] = [one]
+    """In the place of its copy. Where one did not travel, others stand at its place."""
+    holder = logging.getLogger(logger or None)
+    copies = notebooks_filters(holder)[at : at + 1]
+    if copies and type(copies[0]).__qualname__ == type(one).__qualname__:
+        place = next(n for n, each in enumerate(holder.filters) if each is copies[0])
+        holder.filters[place] = one
 
 
 def _put_formatter(function: Any, mime: str, kind: type) -> None:

@@ -7,14 +7,13 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from mecapy_jupyter.travel.environment import state_pickler
+from mecapy_jupyter.shared.own_requests import NotOurs
 
 _OF_THE_KERNEL = ("traitlets", "tornado", "ipykernel", "IPKernelApp", "asyncio")
 _PLAIN = (str, int, float, bool, type(None))
-_OF_A_RECORD = frozenset(vars(logging.makeLogRecord({})))
 _MOST = 100_000
 Record = tuple[str, dict[str, Any]]
 """The logger whose handlers get the record, and its attributes."""
@@ -43,25 +42,11 @@ class _Homeward(logging.Handler):
 def _plain(record: logging.LogRecord) -> dict[str, Any]:
     if record.exc_info and not record.exc_text:
         record.exc_text = logging.Formatter().formatException(record.exc_info)
-    held = {name: value for name, value in vars(record).items() if _travels(name, value)}
-    if record.exc_info and state_pickler.dumps(kind_and_error := record.exc_info[:2]):
-        held["exc_info"] = (*kind_and_error, None)
-    if any(type(value) not in _PLAIN for value in _arguments(record)):  # they may change later
-        held |= {"msg": record.getMessage(), "args": ()}
-    return held
-
-
-def _arguments(record: logging.LogRecord) -> list[object]:
-    """The parts of its message."""
+    held = {name: value for name, value in vars(record).items() if type(value) in _PLAIN}
     args = record.args or ()
-    return [record.msg, *(args.values() if isinstance(args, Mapping) else args)]
-
-
-def _travels(name: str, value: object) -> bool:
-    """Plain attributes of a record do, and those that the cell gave it (`extra=`)."""
-    if type(value) in _PLAIN or name == "args":
-        return True
-    return name not in _OF_A_RECORD and state_pickler.dumps(value) is not None
+    if isinstance(args, tuple) and all(type(part) in _PLAIN for part in (record.msg, *args)):
+        return held | {"args": args}
+    return held | {"msg": record.getMessage(), "args": ()}  # other arguments may change later
 
 
 def loggers() -> dict[str, logging.Logger]:
@@ -72,6 +57,10 @@ def loggers() -> dict[str, logging.Logger]:
         if isinstance(logger, logging.Logger) and name.partition(".")[0] not in _OF_THE_KERNEL
     }
     return {"": logging.root} | named
+
+
+def notebooks_filters(logger: logging.Logger) -> list[Any]:
+    return [one for one in logger.filters if type(one) is not NotOurs]
 
 
 def is_standard(handler: logging.Handler) -> str:

@@ -10,9 +10,12 @@ import sys
 import warnings
 from typing import Any, cast
 
-from mecapy_jupyter.shared.own_requests import NotOurs
 from mecapy_jupyter.travel.environment import state_pickler
-from mecapy_jupyter.travel.environment.logging_records import is_standard, loggers
+from mecapy_jupyter.travel.environment.logging_records import (
+    is_standard,
+    loggers,
+    notebooks_filters,
+)
 
 _FRESH = (logging.WARNING, (), False)
 _STYLES = {"PercentStyle": "%", "StrFormatStyle": "{", "StringTemplateStyle": "$"}
@@ -124,7 +127,7 @@ def settings() -> dict[str, Any]:
         "filters": {
             name: state_pickler.dumps(filters)
             for name, logger in loggers().items()
-            if (filters := [each for each in logger.filters if type(each) is not NotOurs])
+            if (filters := notebooks_filters(logger))
         },
         "attributes": {
             name: state_pickler.dumps(held)

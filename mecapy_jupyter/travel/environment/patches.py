@@ -200,9 +200,15 @@ def placed() -> dict[str, Replacement]:
         for (module, inside), mine in _found.items()
         for (name, key), value in mine.items()
         for keys in [() if key is _NO_KEY else (key,)]
-        if not _is_variable(value)
+        if not (_is_variable(value) or any(map(_is_one_of_a_kind, keys)))
     ]
     return {f"{number} {one.module}.{one.path}": one for number, one in enumerate(found)}
+
+
+def _is_one_of_a_kind(key: object) -> bool:
+    """Whether a copy is another key, beside which the object itself would stand."""
+    by_name = isinstance(key, (type, types.FunctionType))
+    return not by_name and type(key).__hash__ is object.__hash__
 
 
 def _is_variable(value: object) -> bool:

@@ -72,7 +72,7 @@ def take(state: Mapping[str, Any]) -> None:
     _taken.clear()
     _taken.update(state)
     for name, value in state.items():
-        if name in _noted and _equal(_noted[name], value):
+        if name in _noted and equal(_noted[name], value):
             continue
         kind = KINDS.get(name)
         if kind is None or (value is None and kind.fresh is None):
@@ -90,7 +90,7 @@ def taken() -> frozenset[str]:
 
 def _set(name: str, kind: StateKind, value: Any) -> None:
     _waiting.pop(name, None)
-    if _equal(_look(name), value):
+    if equal(_look(name), value):
         return
     try:
         kind.put(kind.fresh if value is None else value)
@@ -130,16 +130,15 @@ def functions() -> list[Any]:
 def changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """The kinds that have changed; None for those that are back at the defaults."""
     gone = {name: None for name in before if name not in now and KINDS[name].fresh is not None}
-    return {
-        name: value for name, value in now.items() if not _equal(before.get(name), value)
-    } | gone
+    return {name: value for name, value in now.items() if not equal(before.get(name), value)} | gone
 
 
-def _equal(one: Any, other: Any) -> bool:
+def equal(one: Any, other: Any) -> bool:
+    """False for what cannot be compared: arrays in a style, for instance, travel although equal."""
     try:
         return bool(one == other)
     except Exception:
-        return False  # arrays in a style, for instance: sent although equal
+        return False
 
 
 def _recursion_limit() -> int | None:

@@ -19,7 +19,7 @@ def takes_apart(cls: type[Any]) -> bool:
     """FiPy variables (an equation whose variable lost its constraints yields 0), finalizers (a copy
     is dead), and iterators of `tee` (what one has read, the others cannot get).
     """
-    if cls in (weakref.finalize, _TEE):
+    if cls is weakref.finalize or cls is _TEE:
         return True
     fipy: Any = sys.modules.get("fipy.variables.variable")
     return fipy is not None and issubclass(cls, fipy.Variable)

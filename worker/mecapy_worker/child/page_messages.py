@@ -80,6 +80,13 @@ def _listen() -> None:
             return
 
 
+def _then_yielded(call: Callable[[], None]) -> None:
+    try:
+        call()
+    finally:
+        _yielded.set()
+
+
 def _deliver(message: CommMessage) -> None:
     """Calls it in the cell's loop if that yields soon, else here; at once while the loop is still
     blocked.
@@ -93,7 +100,7 @@ def _deliver(message: CommMessage) -> None:
     loop = _loop_of_cell() if _loop_of_cell else None
     if loop is not None and loop.is_running() and _yielded.is_set():
         _yielded.clear()
-        loop.call_soon_threadsafe(lambda: (call(), _yielded.set()))
+        loop.call_soon_threadsafe(_then_yielded, call)
         _yielded.wait(_YIELDS_WITHIN_S)
     call()
 

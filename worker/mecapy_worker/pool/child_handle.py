@@ -71,6 +71,7 @@ class ChildHandle:
         self._files = files
         self._channel = AsyncChannel(files.channel, max_body_bytes, LARGE)
         self._frames: asyncio.Queue[Frame] = asyncio.Queue(_QUEUED_FRAMES)
+        self._begun = False
         self._printed = {name: PrintedText(self.folder) for name in ("stdout", "stderr")}
         self._large = asyncio.Semaphore(1)
         self._limit: LimitExceeded | None = None
@@ -261,9 +262,12 @@ class ChildHandle:
             await self._frames.put(_output(name, text))
 
     def _lead_home(self, message: HomeMessage) -> None:
-        """Sent before the cell begins, so before it writes to a descriptor; the loop reports what
-        was ready first, first.
+        """Sent once, before the cell begins, so before it writes to a descriptor; the loop reports
+        what was ready first, first.
         """
+        if self._begun:
+            raise FrameError("a child may say only once that its cell begins")
+        self._begun = True
         for printed in self._printed.values():
             printed.lead_home(message)
 

@@ -10,6 +10,10 @@ from pathlib import Path
 from mecapy_worker.shared.messages import HomeMessage
 
 _PATH_CHARS = 4096
+_TIMES_LONGER = 16
+"""So much longer the notebook's folder may be than the task's: a child chooses both, and could make
+much text of little.
+"""
 
 
 class PrintedText:
@@ -21,9 +25,12 @@ class PrintedText:
         self._begun = ""
 
     def lead_home(self, message: HomeMessage) -> None:
-        """From here on. A short path in place of a long one cannot make much of little text."""
-        if message.folder.startswith(self._folder) and len(message.home) <= _PATH_CHARS:
-            self._task, self._home = message.folder, message.home
+        """From here on, unless one of the paths is too long."""
+        task, home = message.folder, message.home
+        if not task.startswith(self._folder) or len(task) > _PATH_CHARS:
+            return
+        if len(home) <= _TIMES_LONGER * len(task):
+            self._task, self._home = task, home
 
     def read(self, chunk: bytes) -> str:
         """The text of the next bytes. What may be the beginning of the path waits for the rest."""

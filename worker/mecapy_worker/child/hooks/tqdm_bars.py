@@ -92,8 +92,8 @@ def _travels(bar: Any) -> tuple[Any, ...]:
     so that a bar of the notebook gets them.
     """
     module = "tqdm.auto" if type(bar).__module__ != "tqdm.std" else "tqdm.std"
-    held: dict[str, Any] = vars(bar)
-    return loop_progress.bar_again, (module,), {n: held[n] for n in _NUMBERS if n in held}
+    numbers = {name: getattr(bar, name) for name in _NUMBERS if hasattr(bar, name)}
+    return loop_progress.bar_again, (module,), numbers
 
 
 def _tell(bar: Any) -> None:
