@@ -159,8 +159,8 @@ class _Carry:
             for kind, value in home.process_state.items()
             if process_state.equal(self.before.ambient.get(kind), here.get(kind))
         }
-        if "held objects" in still:
-            still["held objects"] = self.before.stand(still["held objects"])
+        if process_state.HELD in still:
+            still[process_state.HELD] = self.before.stand(still[process_state.HELD])
         if theirs:
             still["own modules"] = modules
         figures = home.figures if open_figures.current() == self.before.figures else None

@@ -76,8 +76,8 @@ def send(gateway: Gateway, parts: Sequence[Any]) -> SentBlobs:
         else complete(gateway, asked | new)
     )
     noted |= dict.fromkeys(digest for digest, view in new.items() if _is_small(view))
-    while len(noted) > _MOST_NOTED:
-        noted.pop(next(iter(noted)), None)
+    if len(noted) > _MOST_NOTED:
+        noted.clear()
     return SentBlobs(tuple(name or "" for name in names), sent_bytes, believed)
 
 

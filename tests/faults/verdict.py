@@ -101,7 +101,7 @@ def _judge(verdict: Verdict, ledger: Ledger, row: Any, life: list[Any]) -> None:
     if (order := ledger.orders.get(row["id"])) and (
         why := order.wrong(row, json.loads(row["outcome"]), _printed(row))
     ):
-        verdict.wrong.append(f"{row['id']} {order.kind} {why}")
+        verdict.wrong.append(f"{row['id']} {order.kind} {why}; stderr: {_printed(row, 'stderr')}")
     verdict.attempts += row["attempt"]
     verdict.took_s = max(verdict.took_s, row["took_s"])
     waits_s = [
@@ -112,11 +112,9 @@ def _judge(verdict: Verdict, ledger: Ledger, row: Any, life: list[Any]) -> None:
     verdict.queued_s = max(verdict.queued_s, *waits_s)
 
 
-def _printed(row: Any) -> str:
+def _printed(row: Any, stream: str = "stdout") -> str:
     return "".join(
-        event["data"]["text"]
-        for event in json.loads(row["log"] or "[]")
-        if event["type"] == "stdout"
+        event["data"]["text"] for event in json.loads(row["log"] or "[]") if event["type"] == stream
     )
 
 

@@ -151,15 +151,17 @@ def test_at_any_moment(kernel: Kernel, running_stack: Any) -> None:
     """
     chance = random.Random(4)
     kernel.run(SAYS_WHEN_IT_BEGINS)
-    for number in range(12):
-        code = (
-            f"%%mecapy --name anytime --timeout 60 --progress-after "
-            f"0.1\n{ENDLESS.format(number=number)}"
-        )
-        reply = interrupted(kernel, code, chance.random() ** 2 * 0.4)
-        assert reply["status"] == "error" and reply["ename"] in (
-            "TaskCancelled",
-            "KeyboardInterrupt",
-        ), reply
-    kernel.run('magics["mecapy"] = plain')
+    try:
+        for number in range(12):
+            code = (
+                f"%%mecapy --name anytime --timeout 60 --progress-after "
+                f"0.1\n{ENDLESS.format(number=number)}"
+            )
+            reply = interrupted(kernel, code, chance.random() ** 2 * 0.4)
+            assert reply["status"] == "error" and reply["ename"] in (
+                "TaskCancelled",
+                "KeyboardInterrupt",
+            ), reply
+    finally:
+        kernel.run('magics["mecapy"] = plain')
     assert set(left(running_stack, "anytime")) <= {wire.CANCELLED}

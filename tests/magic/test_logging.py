@@ -97,7 +97,7 @@ def test_formatters_and_filters_of_the_notebook(kernel: Kernel) -> None:
         "for text in ('noise', 'signal'): log.log(25, text)\nlog.debug('disabled')"
     )
     assert ran.ok and ran.stdout == "[NOTE] signal\n", ran
-    kernel.run("logging.getLogger('marked').handlers.clear()\nlogging.disable(0)")
+    kernel.run("log.handlers.clear(); log.filters.clear(); logging.disable(0)")
 
 
 def test_a_handler_that_the_cell_sets_stays_itself(kernel: Kernel) -> None:

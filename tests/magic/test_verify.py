@@ -20,6 +20,15 @@ def test_the_same_is_said_once(kernel: Kernel) -> None:
     assert kernel.value("(kept, other is kept)") == "([1, 2], True)"
 
 
+def test_what_python_holds_of_the_notebook_is_no_difference(kernel: Kernel) -> None:
+    assert kernel.run(
+        "import signal\ndef mine(*_): pass\n_ = signal.signal(signal.SIGUSR1, mine)"
+    ).ok
+    ran = kernel.run("%%mecapy --verify\nx = 1")
+    assert ran.ok and "mecapy: verified" in ran.stderr, ran.stderr
+    assert kernel.run("_ = signal.signal(signal.SIGUSR1, signal.SIG_DFL)").ok
+
+
 @pytest.mark.cell("said", "Differences that `--verify` finds")
 def test_what_differs_is_named(kernel: Kernel) -> None:
     """The process's id, printed and bound, is another on the pool; the notebook keeps its own."""

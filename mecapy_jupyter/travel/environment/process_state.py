@@ -36,6 +36,8 @@ from mecapy_jupyter.travel.environment import (
 )
 from mecapy_jupyter.travel.environment.state_kind import StateKind, attributes
 
+HELD = "held objects"
+"""Only on the way home: on the way out they travel with the variables. Nothing to compare."""
 _fresh_environment = dict(os.environ)
 _PYTHONS_RECURSION, _RECURSION = 1000, 3000
 
@@ -285,8 +287,7 @@ KINDS: dict[str, StateKind] = {
         "locale", clock_state.locales, clock_state.set_locales, clock_state.FRESH_LOCALES
     ),
     "builtins": StateKind("builtins", builtins_state.get, builtins_state.put),
-    # only on the way home: on the way out they travel with the variables
-    "held objects": StateKind("sys", lambda: None, held_objects.put),
+    HELD: StateKind("sys", lambda: None, held_objects.put),
     "own modules": StateKind("sys", module_importer.changed, module_changes.apply),
 }
 """What travels. Listed in docs/cells.md."""

@@ -52,10 +52,11 @@ class Outgoing:
         return os.getpid() == self._owner
 
     def send(self, message: Message, body: bytes = b"") -> None:
-        """Send a message, after all text written before it."""
+        """Send a message, after all text written before it, by commands too."""
         if self.mine:
             with self.uninterrupted, self._lock:
                 self.flush()
+                self._after_commands()
                 self._send(message, body)
 
     def write(self, name: str, text: str) -> None:

@@ -100,7 +100,7 @@ def _deliver(message: CommMessage) -> None:
     loop = _loop_of_cell() if _loop_of_cell else None
     if loop is not None and loop.is_running() and _yielded.is_set():
         _yielded.clear()
-        loop.call_soon_threadsafe(_then_yielded, call)
+        loop.call_soon_threadsafe(lambda: _then_yielded(call))
         _yielded.wait(_YIELDS_WITHIN_S)
     call()
 

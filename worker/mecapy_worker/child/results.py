@@ -28,7 +28,7 @@ from mecapy_jupyter.travel.pickling import function_caches, numbers, tracebacks
 from mecapy_jupyter.wire import CANCELLED, COMPLETED, FAILED, ErrorInfo
 from mecapy_worker.child import home_paths, json_values, packing, result_files
 from mecapy_worker.child.shell import TaskShell
-from mecapy_worker.shared.messages import HomeMessage, OutcomeMessage, TaskMessage
+from mecapy_worker.shared.messages import OutcomeMessage, TaskMessage
 
 _STREAM_BYTES = 4 * 1024 * 1024  # a longer one goes by a file, as large buffers do
 _ERROR_CHARS = 100_000
@@ -57,8 +57,6 @@ def begin(
     _held.update(held_objects.now())
     _started_in[:] = [os.getcwd()]  # noqa: PTH109 without pathlib, a page less
     _found[:], _found_index[:] = [files.listing(_started_in[0])], [index]
-    if index.home:
-        shell.outgoing.send(HomeMessage(_started_in[0], index.home))
     home_paths.begin(_started_in[0], index.home)
     placeholders.begin()
     return watch
@@ -141,7 +139,7 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
     if task.cell and (held := held_objects.among(watch.known())):
         home["ambient"] = held_objects.without_copies(home["ambient"], _held)
-        home["ambient"]["held objects"] = held
+        home["ambient"][process_state.HELD] = held
     home["left"] |= module_importer.served.left
     if task.cell and patterns is None:
         held = (*watch.objects().values(), *bound.values())

@@ -26,7 +26,7 @@ from mecapy_jupyter.wire import CALLED, CALLS
 from mecapy_worker.child import earlier_folder, kept, parents, results
 from mecapy_worker.child.shell import TaskShell
 from mecapy_worker.shared.frames import Frame
-from mecapy_worker.shared.messages import TaskMessage
+from mecapy_worker.shared.messages import HomeMessage, TaskMessage
 
 
 def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
@@ -52,6 +52,8 @@ def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
             sent[:] = [lay_out.lay_out(carried, maps, earlier_folder.take)]
             module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
             os.environ["PWD"] = module_importer.served.folder
+            if sent[0].home:
+                shell.outgoing.send(HomeMessage(module_importer.served.folder, sent[0].home))
         prelude.install(first)
         if task.parents:
             awaited.results.update(parents.open_all(task, *of_parents, namespace))

@@ -38,6 +38,7 @@ _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
 _LARGE_BYTES = 2 * 1024 * 1024  # at most one such frame waits at a time
 _PRINTED_CHUNKS = 64
+_FRAME_TURNS = 50
 _DRAIN_WITHIN_S = 2.0  # after its processes are dead, pending output is still read
 
 
@@ -255,16 +256,24 @@ class ChildHandle:
     async def _read_output(self, fd: int, name: str) -> None:
         """What native code and subprocesses write to the descriptor itself."""
         printed = self._printed[name]
-        while chunk := await _read(fd):
+        while chunk := await _read(fd, self._earlier_frames):
             if text := printed.read(chunk):
                 await self._frames.put(_output(name, text))
         if text := printed.rest():
             await self._frames.put(_output(name, text))
 
-    def _lead_home(self, message: HomeMessage) -> None:
-        """Sent once, before the cell begins, so before it writes to a descriptor; the loop reports
-        what was ready first, first.
+    async def _earlier_frames(self) -> None:
+        """Frames that wait were sent before what a descriptor has now: the child sends no more
+        until that is read (`child/output`).
         """
+        for _ in range(_FRAME_TURNS):
+            if not self._channel.waits():
+                break
+            await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    def _lead_home(self, message: HomeMessage) -> None:
+        """Sent once, before the cell begins."""
         if self._begun:
             raise FrameError("a child may say only once that its cell begins")
         self._begun = True
@@ -285,12 +294,14 @@ class ChildFailed(RuntimeError):
     """A child could not be made ready."""
 
 
-async def _read(fd: int) -> bytes:
+async def _read(fd: int, before: Callable[[], Awaitable[None]] | None = None) -> bytes:
+    """The next bytes. `before`: awaited once there are some, before they are read."""
     while True:
-        try:
+        await ready(fd)
+        if before is not None:
+            await before()
+        with contextlib.suppress(BlockingIOError):
             return os.read(fd, _CHUNK_BYTES)
-        except BlockingIOError:
-            await ready(fd)
 
 
 async def _drained(fd: int) -> str:

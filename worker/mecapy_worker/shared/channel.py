@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import array
 import asyncio
+import fcntl
 import os
 import socket
+import termios
 import threading
 from collections.abc import Sequence
 
@@ -137,6 +139,11 @@ class AsyncChannel:
                 return None
             self._decoder.feed(data)
         return frame
+
+    def waits(self) -> bool:
+        """Whether more has come than was received."""
+        count = fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4))
+        return any(count)
 
     def close(self) -> None:
         self.sock.close()
