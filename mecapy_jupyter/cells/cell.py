@@ -18,7 +18,7 @@ from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.prepared import Prepared, cancel
 from mecapy_jupyter.cells.shown_widgets import ShownWidgets
-from mecapy_jupyter.client import config, result_cache
+from mecapy_jupyter.client import config, deferred_interrupt, result_cache
 from mecapy_jupyter.client.caching_task import CachingTask
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.task import Task
@@ -117,6 +117,8 @@ def until_final(
     """Show events until the final one. Output of a lost attempt is replaced by that of the next."""
     shown = False
     while True:
+        if deadline is None:
+            deferred_interrupt.raise_discarded()
         try:
             event = task.events.get(timeout=_TICK_S)
         except queue.Empty:

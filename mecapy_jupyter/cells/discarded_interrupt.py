@@ -2,7 +2,9 @@
 
 Python raises KeyboardInterrupt wherever the main thread is. In a finalizer, a closing generator or
 a weak reference's callback (importlib has one for each import) it cannot leave: Python prints
-"Exception ignored in …" and the cell would run on.
+"Exception ignored in …" and the cell would run on. While a file object in Python is freed, as each
+answer of the gateway is, Python 3.11 and 3.12 do not even print that; who waits looks whether an
+interrupt was `raise_discarded`.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import threading
 import time
 from typing import Self
 
+from mecapy_jupyter.client.deferred_interrupt import heard, raise_noted
+
 _UNTIL_THE_HOOK_ENDS_S = 0.001
 
 
@@ -24,6 +28,13 @@ class RaisedAgain:
         self._guard, self._ended, self._in_hook = threading.Lock(), False, False
         self._before = sys.unraisablehook
         sys.unraisablehook = self._hook
+        self._notes = (
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        )
+        if self._notes:
+            heard()
+            signal.signal(signal.SIGINT, raise_noted)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -31,6 +42,9 @@ class RaisedAgain:
             sys.unraisablehook = self._before
         with self._guard:
             self._ended = True
+        if self._notes and signal.getsignal(signal.SIGINT) is raise_noted:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            heard()
 
     def _hook(self, discarded: sys.UnraisableHookArgs) -> None:
         """Python runs it in the middle of anything, so it takes no lock: `threading.Thread` would
@@ -40,6 +54,7 @@ class RaisedAgain:
             self._before(discarded)
             return
         self._in_hook = True
+        heard()  # it comes again
         _thread.start_new_thread(self._again, ())
         self._in_hook = False
 

@@ -105,13 +105,14 @@ Gateway.submit = struck
     assert left(running_stack, "refused") == []
 
 
-@pytest.mark.parametrize("where", ["finalizer", "generator", "callback"])
+@pytest.mark.parametrize("where", ["finalizer", "generator", "callback", "file"])
 def test_where_python_discards_it(kernel: Kernel, running_stack: Any, where: str) -> None:
-    """In a finalizer, a closing generator or a weak reference's callback, out of which no exception
-    comes: the cell ends nevertheless, and its task, if there was one by then.
+    """In a finalizer, a closing generator, a weak reference's callback or the close of a freed file
+    object, out of which no exception comes: the cell ends nevertheless, and its task, if there was
+    one by then.
     """
     kernel.run(f"""
-import os, signal, weakref
+import io, os, signal, weakref
 from mecapy_jupyter.client import blob_transfer
 send = blob_transfer.send
 def interrupt(*_):
@@ -122,6 +123,11 @@ class Finalizer:
     __del__ = interrupt
 class Dropped:
     pass
+class File(io.IOBase):
+    def close(self):
+        if not self.closed:
+            interrupt()
+        super().close()
 def generator():
     try:
         yield
@@ -130,6 +136,8 @@ def generator():
 def struck(*given):
     if "{where}" == "finalizer":
         Finalizer()
+    elif "{where}" == "file":
+        File()
     elif "{where}" == "generator":
         next(generator())
     else:
