@@ -28,13 +28,12 @@ class RaisedAgain:
         self._guard, self._ended, self._in_hook = threading.Lock(), False, False
         self._before = sys.unraisablehook
         sys.unraisablehook = self._hook
-        self._notes = (
-            threading.current_thread() is threading.main_thread()
-            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-        )
-        if self._notes:
+        self._notes = False
+        if threading.current_thread() is threading.main_thread():
             heard()
-            signal.signal(signal.SIGINT, raise_noted)
+            self._notes = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            if self._notes:
+                signal.signal(signal.SIGINT, raise_noted)
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -28,7 +28,7 @@ from mecapy_jupyter.cells.cell_errors import CellSource, plain
 from mecapy_jupyter.cells.input_patterns import picked
 from mecapy_jupyter.cells.ipython_types import Shell
 from mecapy_jupyter.cells.magic_options import CellOptions
-from mecapy_jupyter.client import requirements, result_cache, submission
+from mecapy_jupyter.client import deferred_interrupt, requirements, result_cache, submission
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.client.http import Gateway
 from mecapy_jupyter.client.result_cache import CacheInputs
@@ -233,6 +233,7 @@ class Prepared:
             self.key.submitted(task.id, self.values)
             if (cell := ipykernel.cell_of(self.shell)) and (book := os.environ.get(_SESSION)):
                 history.stands_in(task.id, cell, book)
+            deferred_interrupt.raise_discarded()
         except KeyboardInterrupt:
             for task in born:
                 cancel(task)

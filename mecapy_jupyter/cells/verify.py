@@ -17,7 +17,7 @@ from mecapy_jupyter.block import notes
 from mecapy_jupyter.block.live import LiveBlock
 from mecapy_jupyter.cells import cell
 from mecapy_jupyter.cells.ipython_types import Shell
-from mecapy_jupyter.cells.prepared import Prepared
+from mecapy_jupyter.cells.prepared import Prepared, cancel
 from mecapy_jupyter.client import blob_transfer
 from mecapy_jupyter.client.client import Client
 from mecapy_jupyter.hooks.ipython import show_as
@@ -67,8 +67,12 @@ def _on_the_pool(client: Client, prepared: Prepared) -> tuple[Ran, bind.Home]:
         task = prepared.send(client)
         namespace = ran.variables
         inputs = _copies(task.packed, namespace)
-        task.follow(lambda _: None)
-        outcome = cell.until_final(task, block, partial(_listen, ran))
+        try:
+            task.follow(lambda _: None)
+            outcome = cell.until_final(task, block, partial(_listen, ran))
+        except KeyboardInterrupt:
+            cancel(task)
+            raise
         block.finish(outcome, [])
     prepared.key.ended(task.id, outcome)
     fetch = partial(blob_transfer.fetch, client.gateway)

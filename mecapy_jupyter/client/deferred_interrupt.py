@@ -62,5 +62,5 @@ class DeferredInterrupt:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.came:
-            raise_noted(number, frame)
+            self._before(number, frame)
         self.came = True

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from mecapy_jupyter import wire
-from mecapy_jupyter.client import deferred_interrupt, end_notice, gateway_api
+from mecapy_jupyter.client import end_notice, gateway_api
 from mecapy_jupyter.client.call_options import CallOptions
 from mecapy_jupyter.client.chunk_size import AHEAD, CallTime
 from mecapy_jupyter.client.client import Client
@@ -170,7 +170,6 @@ class Run:
 
     def wait(self) -> dict[str, PointResult]:
         """What has ended since the last time; after a moment, if nothing has."""
-        deferred_interrupt.raise_discarded()
         try:
             status = gateway_api.sweep(self.client.gateway, self.name, self._since)
         except (errors.ConnectionFailed, errors.Unavailable):

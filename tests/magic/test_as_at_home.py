@@ -88,6 +88,16 @@ def test_prints_and_commands_come_in_order(kernel: Kernel) -> None:
         assert kernel.run(f"%%mecapy\n{IN_ORDER}").stdout == "a\nb\ncd\ne\nf\ng\n"
 
 
+def test_displays_and_commands_come_in_order(kernel: Kernel) -> None:
+    """More of them than a worker reads at once."""
+    ran = kernel.run(
+        "%%mecapy\nimport os\nfor number in range(150): display(number)\n"
+        "_ = os.system('echo between')\ndisplay('last')"
+    )
+    shown = [kind for kind in ran.order if kind in ("display_data", "stream")]
+    assert shown == ["display_data"] * 150 + ["stream", "display_data"], ran.text
+
+
 WHERE = """import os, subprocess, sys
 _ = os.system("pwd")
 _ = subprocess.run("pwd >&2; cat $PWD/none", shell=True)

@@ -83,6 +83,18 @@ Gateway.submit = struck
     assert left(running_stack, name) == [wire.CANCELLED]
 
 
+def test_while_it_is_verified(kernel: Kernel, running_stack: Any) -> None:
+    """Its task ends, and the cell does not run here."""
+    kernel.run(f"kept = 0\n{SAYS_WHEN_IT_BEGINS}")
+    try:
+        code = f"%%mecapy --verify --name verified --timeout 60\n{ENDLESS.format(number=1)}"
+        reply = interrupted(kernel, code, 2.0)
+    finally:
+        kernel.run('magics["mecapy"] = plain')
+    assert reply["status"] == "error" and kernel.value("kept") == "0"
+    assert set(left(running_stack, "verified")) <= {wire.CANCELLED}
+
+
 @pytest.mark.parametrize(
     "error", ["problems.BlobsMissing('lost')", "errors.ConnectionFailed('broken')"]
 )
@@ -105,12 +117,16 @@ Gateway.submit = struck
     assert left(running_stack, "refused") == []
 
 
+@pytest.mark.parametrize("option", ["", "--bg"])
 @pytest.mark.parametrize("where", ["finalizer", "generator", "callback", "file"])
-def test_where_python_discards_it(kernel: Kernel, running_stack: Any, where: str) -> None:
+def test_where_python_discards_it(
+    kernel: Kernel, running_stack: Any, where: str, option: str
+) -> None:
     """In a finalizer, a closing generator, a weak reference's callback or the close of a freed file
     object, out of which no exception comes: the cell ends nevertheless, and its task, if there was
     one by then.
     """
+    name = f"{where}{option}"
     kernel.run(f"""
 import io, os, signal, weakref
 from mecapy_jupyter.client import blob_transfer
@@ -147,9 +163,9 @@ def struck(*given):
     return send(*given)
 blob_transfer.send = struck
 """)
-    ran = kernel.run(f"%%mecapy --name {where} --timeout 60\n{ENDLESS.format(number=1)}")
+    ran = kernel.run(f"%%mecapy {option} --name {name} --timeout 60\n{ENDLESS.format(number=1)}")
     kernel.run("blob_transfer.send = send")
-    assert ran.error == "TaskCancelled" and set(left(running_stack, where)) <= {wire.CANCELLED}
+    assert ran.error == "TaskCancelled" and set(left(running_stack, name)) <= {wire.CANCELLED}
     assert "Exception ignored" not in ran.stderr
 
 

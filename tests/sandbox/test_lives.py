@@ -209,6 +209,26 @@ async def test_nothing_is_left(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["shared"]
 
 
+async def test_a_child_that_is_given_back_while_the_pool_ends_is_closed(tmp_path):
+    """Also if who lent it is cancelled."""
+    lent, begun, ends = [], asyncio.Event(), asyncio.Event()
+
+    async def lend(pool):
+        async with pool.child() as child:
+            lent.append(child)
+            begun.set()
+            await ends.wait()
+
+    async with Pool(options(tmp_path)) as pool:
+        lending = asyncio.create_task(lend(pool))
+        await begun.wait()
+        ends.set()
+        await asyncio.sleep(0)
+        assert not pool.busy
+        lending.cancel()
+    assert lent[0]._channel.sock.fileno() == -1
+
+
 async def test_leftovers_are_swept(tmp_path):
     """Folders of a pool that crashed are removed by the next one;
     those of a living pool are not.

@@ -25,7 +25,7 @@ _BURST_S = 0.002  # prints closer together than this are joined
 _JOIN_CHARS = 16 * 1024
 _COMMANDS = ("os.system", "subprocess.Popen", "os.posix_spawn", "os.fork")
 """Python reports these to an audit hook before they begin."""
-_READ_S, _READ_WITHIN_S = 0.0005, 0.2
+_READ_S, _READ_WITHIN_S = 0.0005, 1.0
 _LATE_S = 0.02  # what was joined leaves after this at the latest
 
 
@@ -40,7 +40,7 @@ class Outgoing:
         self._pending: list[str] = []
         self._pending_name, self._pending_chars, self._sent_at = "", 0, 0.0
         self._late: threading.Thread | None = None
-        self._unread = [1, 2]
+        self._read_by_worker = {fd: _pipe(fd) for fd in (1, 2)}
         self._wake = threading.Event()
         self.uninterrupted = _Uninterrupted(self)
 
@@ -97,14 +97,16 @@ class Outgoing:
 
     def _after_commands(self) -> None:
         """What commands and native code have written to the descriptors was earlier: let the worker
-        read it first. A descriptor that nobody reads is the cell's own.
+        read it first. It does not read what the cell has put in their place.
         """
         until = time.monotonic() + _READ_WITHIN_S
-        for fd in [fd for fd in self._unread if _unread_bytes(fd)]:
+        for fd, pipe in list(self._read_by_worker.items()):
+            if not _unread_bytes(fd) or _pipe(fd) != pipe:
+                continue
             while _unread_bytes(fd) and time.monotonic() < until:
                 time.sleep(_READ_S)
             if _unread_bytes(fd):
-                self._unread.remove(fd)
+                del self._read_by_worker[fd]
 
     def on_sigint(self, *_: object) -> None:
         """The child's handler of SIGINT."""
@@ -128,6 +130,14 @@ class Outgoing:
             time.sleep(_LATE_S)
             self._wake.clear()
             self.flush()
+
+
+def _pipe(fd: int) -> int:
+    """Which one it is; 0: none."""
+    try:
+        return os.fstat(fd).st_ino
+    except OSError:
+        return 0
 
 
 def _unread_bytes(fd: int) -> int:

@@ -38,7 +38,7 @@ _QUEUED_FRAMES = 64
 _CHUNK_BYTES = 64 * 1024
 _LARGE_BYTES = 2 * 1024 * 1024  # at most one such frame waits at a time
 _PRINTED_CHUNKS = 64
-_FRAME_TURNS = 50
+_FRAME_TURNS, _QUICK_TURNS, _TURN_S = 150, 50, 0.002  # who reads the frames may be slow
 _DRAIN_WITHIN_S = 2.0  # after its processes are dead, pending output is still read
 
 
@@ -266,10 +266,10 @@ class ChildHandle:
         """Frames that wait were sent before what a descriptor has now: the child sends no more
         until that is read (`child/output`).
         """
-        for _ in range(_FRAME_TURNS):
+        for turn in range(_FRAME_TURNS):
             if not self._channel.waits():
                 break
-            await asyncio.sleep(0)
+            await asyncio.sleep(0 if turn < _QUICK_TURNS else _TURN_S)
         await asyncio.sleep(0)
 
     def _lead_home(self, message: HomeMessage) -> None:

@@ -47,6 +47,7 @@ class Pool:
         for gpu in options.gpus:
             self._gpus.put_nowait(gpu)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._retiring: set[asyncio.Task[None]] = set()
         self.children_started = self.failing = 0
 
     async def __aenter__(self) -> Pool:
@@ -69,7 +70,7 @@ class Pool:
     async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, *self._retiring, return_exceptions=True)
         await self.nests.close()
         await self._factory.kill_all()
         while not self._spares.empty():
@@ -100,7 +101,7 @@ class Pool:
             if nest:
                 nest.give_back()
             self._returned.set()
-            await asyncio.shield(self._spawn(self._retire(child, gpu)))
+            await asyncio.shield(_kept(self._retiring, self._retire(child, gpu)))
             self._wanted.set()
 
     async def renew(self) -> None:
@@ -144,11 +145,8 @@ class Pool:
         """Until the folders of all children that were given back are removed."""
         await self._factory.cleaned()
 
-    def _spawn(self, work: Coroutine[object, object, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        _kept(self._tasks, work)
 
     async def _retire(self, child: ChildHandle, gpu: Gpu | None) -> None:
         """Its GPU is lent again when its processes, and so what they hold there, are gone."""
@@ -216,3 +214,13 @@ class Pool:
     def _check_strict(self) -> None:
         if self.options.sandbox == "strict" and self.report.level != "strict":
             raise too_weak(self.report.lacking())
+
+
+def _kept(
+    tasks: set[asyncio.Task[None]], work: Coroutine[object, object, None]
+) -> asyncio.Task[None]:
+    """A task that is among these until it ends."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
+    return task

@@ -142,8 +142,7 @@ class AsyncChannel:
 
     def waits(self) -> bool:
         """Whether more has come than was received."""
-        count = fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4))
-        return any(count)
+        return self._decoder.begun or any(fcntl.ioctl(self.sock, termios.FIONREAD, bytes(4)))
 
     def close(self) -> None:
         self.sock.close()

@@ -97,6 +97,11 @@ class Decoder:
         self._buffer += data
         self._fds += fds
 
+    @property
+    def begun(self) -> bool:
+        """Whether it has bytes that it has not returned."""
+        return bool(self._buffer)
+
     def frames(self) -> Iterator[Frame]:
         while (frame := self.next()) is not None:
             yield frame
