@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mecapy_jupyter.travel import checkpoints
@@ -20,7 +20,7 @@ from mecapy_jupyter.travel.environment import (
     prelude,
 )
 from mecapy_jupyter.travel.files import lay_out
-from mecapy_jupyter.travel.files.index import Index
+from mecapy_jupyter.travel.files.index import Carried, Index
 from mecapy_jupyter.travel.pickling import awaited, known_blobs, partial_result, payload
 from mecapy_jupyter.wire import CALLED, CALLS
 from mecapy_worker.child import earlier_folder, kept, parents, results
@@ -49,11 +49,7 @@ def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
     def install(first: dict[str, Any]) -> None:
         prelude_sent.update(first)
         if (carried := first.get("folder")) is not None:
-            sent[:] = [lay_out.lay_out(carried, maps, earlier_folder.take)]
-            module_importer.served.folder = os.getcwd()  # noqa: PTH109 as in results
-            os.environ["PWD"] = module_importer.served.folder
-            if sent[0].home:
-                shell.outgoing.send(HomeMessage(module_importer.served.folder, sent[0].home))
+            sent[:] = [_laid_out(shell, carried, maps)]
         prelude.install(first)
         if task.parents:
             awaited.results.update(parents.open_all(task, *of_parents, namespace))
@@ -81,6 +77,16 @@ def opened(shell: TaskShell, task: TaskMessage, frame: Frame) -> Watch:
         else Watch(inputs.memo, variables.values(), namespace)
     )
     return results.begin(shell, watch, sent[0], figures)
+
+
+def _laid_out(shell: TaskShell, carried: Carried, maps: Sequence[Any]) -> Index:
+    """The cell begins in its folder, and the worker knows for which one that stands."""
+    index = lay_out.lay_out(carried, maps, earlier_folder.take)
+    folder = os.getcwd()  # noqa: PTH109 as in results
+    os.environ["PWD"] = module_importer.served.folder = folder
+    if index.home:
+        shell.outgoing.send(HomeMessage(folder, index.home))
+    return index
 
 
 def _name_definitions(memo: Mapping[int, object], namespace: dict[str, Any]) -> None:

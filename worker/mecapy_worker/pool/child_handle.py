@@ -14,11 +14,11 @@ from pathlib import Path
 from mecapy_worker.pool.child_files import WorkerEnds
 from mecapy_worker.pool.child_groups import ChildGroup
 from mecapy_worker.pool.earlier_folders import FolderOwner
-from mecapy_worker.pool.printed_text import PrintedText
+from mecapy_worker.pool.printed_text import CHUNK_BYTES, PrintedText, read_all, read_chunk
 from mecapy_worker.pool.usage import Usage
 from mecapy_worker.pool.zygote_client import ZygoteClient
 from mecapy_worker.shared import crash_line
-from mecapy_worker.shared.channel import AsyncChannel, ready
+from mecapy_worker.shared.channel import AsyncChannel
 from mecapy_worker.shared.frames import Frame, FrameError
 from mecapy_worker.shared.message_codec import frame_of, read
 from mecapy_worker.shared.messages import (
@@ -35,7 +35,6 @@ from mecapy_worker.shared.messages import (
 )
 
 _QUEUED_FRAMES = 64
-_CHUNK_BYTES = 64 * 1024
 _LARGE_BYTES = 2 * 1024 * 1024  # at most one such frame waits at a time
 _PRINTED_CHUNKS = 64
 _FRAME_TURNS, _QUICK_TURNS, _TURN_S = 150, 50, 0.002  # who reads the frames may be slow
@@ -85,7 +84,7 @@ class ChildHandle:
         """Until it is confined and warm. ChildFailed when it dies before."""
         frame = await self._channel.receive()
         if frame is None or frame.kind != ChildReady.tag:
-            stderr = await _drained(self._files.stderr)
+            stderr = await read_all(self._files.stderr)
             raise ChildFailed(f"a child died before it was ready: {stderr}")
         self.layers = read(ChildReady, frame.header)
 
@@ -141,7 +140,7 @@ class ChildHandle:
         for fd, name in ((self._files.stdout, "stdout"), (self._files.stderr, "stderr")):
             with contextlib.suppress(BlockingIOError):
                 for _ in range(_PRINTED_CHUNKS):  # a process it left behind may print on and on
-                    if not (chunk := os.read(fd, _CHUNK_BYTES)):
+                    if not (chunk := os.read(fd, CHUNK_BYTES)):
                         break
                     left.append(_output(name, self._printed[name].read(chunk)))
         left += self._waiting()
@@ -256,7 +255,7 @@ class ChildHandle:
     async def _read_output(self, fd: int, name: str) -> None:
         """What native code and subprocesses write to the descriptor itself."""
         printed = self._printed[name]
-        while chunk := await _read(fd, self._earlier_frames):
+        while chunk := await read_chunk(fd, self._earlier_frames):
             if text := printed.read(chunk):
                 await self._frames.put(_output(name, text))
         if text := printed.rest():
@@ -292,20 +291,3 @@ def _output(name: str, text: str) -> Frame:
 
 class ChildFailed(RuntimeError):
     """A child could not be made ready."""
-
-
-async def _read(fd: int, before: Callable[[], Awaitable[None]] | None = None) -> bytes:
-    """The next bytes. `before`: awaited once there are some, before they are read."""
-    while True:
-        await ready(fd)
-        if before is not None:
-            await before()
-        with contextlib.suppress(BlockingIOError):
-            return os.read(fd, _CHUNK_BYTES)
-
-
-async def _drained(fd: int) -> str:
-    text = b""
-    while len(text) < _CHUNK_BYTES and (chunk := await _read(fd)):
-        text += chunk
-    return text.decode(errors="replace")

@@ -5,10 +5,15 @@ lead into the notebook's, as in prints (`child/home_paths`).
 from __future__ import annotations
 
 import codecs
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from mecapy_worker.shared.channel import ready
 from mecapy_worker.shared.messages import HomeMessage
 
+CHUNK_BYTES = 64 * 1024
 _PATH_CHARS = 4096
 _TIMES_LONGER = 16
 """So much longer the notebook's folder may be than the task's: a child chooses both, and could make
@@ -47,3 +52,20 @@ class PrintedText:
         """What waits, before anything that was sent after it."""
         text, self._begun = self._begun, ""
         return text
+
+
+async def read_chunk(fd: int, before: Callable[[], Awaitable[None]] | None = None) -> bytes:
+    """The next bytes. `before`: awaited once there are some, before they are read."""
+    while True:
+        await ready(fd)
+        if before is not None:
+            await before()
+        with contextlib.suppress(BlockingIOError):
+            return os.read(fd, CHUNK_BYTES)
+
+
+async def read_all(fd: int) -> str:
+    text = b""
+    while len(text) < CHUNK_BYTES and (chunk := await read_chunk(fd)):
+        text += chunk
+    return text.decode(errors="replace")
