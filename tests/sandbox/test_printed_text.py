@@ -9,12 +9,13 @@ import pytest
 from mecapy_worker.pool.printed_text import PrintedText
 from mecapy_worker.shared.messages import HomeMessage
 
-FOLDER, HOME = Path("/scratch/child-1/work"), "/notebooks/bäume"
+FOLDER, HOME = Path("/task/work"), "/notebooks/bäume"
 
 
-@pytest.mark.parametrize("task", ["/scratch/child-1/work", "/scratch/child-1/work/below"])
-def test_wherever_the_bytes_are_divided(task: str) -> None:
+@pytest.mark.parametrize("place", ["", "/below"])
+def test_wherever_the_bytes_are_divided(place: str) -> None:
     """Nothing is lost, and nothing twice."""
+    task = f"{FOLDER}{place}"
     written = f"ä {task}/a {task[:-3]} / {task}".encode()
     for at in range(len(written) + 1):
         printed = PrintedText(FOLDER)

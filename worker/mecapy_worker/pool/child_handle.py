@@ -37,7 +37,7 @@ from mecapy_worker.shared.messages import (
 _QUEUED_FRAMES = 64
 _LARGE_BYTES = 2 * 1024 * 1024  # at most one such frame waits at a time
 _PRINTED_CHUNKS = 64
-_FRAME_TURNS, _QUICK_TURNS, _TURN_S = 150, 50, 0.002  # who reads the frames may be slow
+_FRAME_TURNS, _QUICK_TURNS, _TURN_S = 150, 50, 0.002
 _DRAIN_WITHIN_S = 2.0  # after its processes are dead, pending output is still read
 
 
@@ -265,10 +265,11 @@ class ChildHandle:
         """Frames that wait were sent before what a descriptor has now: the child sends no more
         until that is read (`child/output`).
         """
-        for turn in range(_FRAME_TURNS):
-            if not self._channel.waits():
-                break
-            await asyncio.sleep(0 if turn < _QUICK_TURNS else _TURN_S)
+        turn = 0
+        while self._channel.waits() and turn < _FRAME_TURNS:
+            full = self._frames.full()  # who reads them is behind: what is read here would wait too
+            turn += not full
+            await asyncio.sleep(_TURN_S if full or turn > _QUICK_TURNS else 0)
         await asyncio.sleep(0)
 
     def _lead_home(self, message: HomeMessage) -> None:
