@@ -35,7 +35,7 @@ class Outgoing:
     def __init__(self, send: Send) -> None:
         self._send, self._owner = send, os.getpid()
         self._lock = threading.RLock()
-        self.busy, self.interrupted = 0, False
+        self.busy, self.interrupted, self.between_code = 0, False, False
         self.told_to_stop = False
         self._pending: list[str] = []
         self._pending_name, self._pending_chars, self._sent_at = "", 0, 0.0
@@ -110,10 +110,15 @@ class Outgoing:
 
     def on_sigint(self, *_: object) -> None:
         """The child's handler of SIGINT."""
-        self.told_to_stop = True
-        if self.busy:
-            self.interrupted = True
-        else:
+        self.told_to_stop = self.interrupted = True
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Raise an interrupt that has waited. It waits while a frame is written, and between the
+        cell's statements: IPython would print it as an error of its own, and go on.
+        """
+        if self.interrupted and not self.busy and not self.between_code:
+            self.interrupted = False
             raise KeyboardInterrupt
 
     def _flush_late(self) -> None:
@@ -161,13 +166,9 @@ class _Uninterrupted:
             self._outgoing.busy += 1
 
     def __exit__(self, *_: object) -> None:
-        if threading.get_ident() != self._main:
-            return
-        out = self._outgoing
-        out.busy -= 1
-        if out.interrupted and not out.busy:
-            out.interrupted = False
-            raise KeyboardInterrupt
+        if threading.get_ident() == self._main:
+            self._outgoing.busy -= 1
+            self._outgoing.deliver()
 
 
 class OutStream(io.TextIOBase):

@@ -20,7 +20,7 @@ from typing import Any, cast
 from IPython.core.async_helpers import get_asyncio_loop
 from IPython.core.compilerop import CachingCompiler
 from IPython.core.error import StdinNotImplementedError
-from IPython.core.interactiveshell import InteractiveShell
+from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets.config import Config
 
 from mecapy_jupyter.shared import units
@@ -120,14 +120,32 @@ class TaskShell(InteractiveShell):
         self._loop = get_asyncio_loop() if asks else None
         return asks
 
+    def _run_cell(self, *args: Any, **kwargs: Any) -> ExecutionResult:
+        out = self.outgoing
+        before, out.between_code = out.between_code, True
+        try:
+            return super()._run_cell(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+        finally:
+            out.between_code = before
+            out.deliver()
+
     async def run_code(self, *args: Any, **kwargs: Any) -> bool:
+        out = self.outgoing
+        before, out.between_code = out.between_code, False
         self._in_code += 1
         try:
-            return bool(await super().run_code(*args, **kwargs))  # pyright: ignore[reportUnknownMemberType]
+            out.deliver()
+            failed = bool(await super().run_code(*args, **kwargs))  # pyright: ignore[reportUnknownMemberType]
         finally:
             self._in_code -= 1
+        out.between_code = before  # only here: an abandoned coroutine may end much later
+        return failed
 
     def showtraceback(self, exc_tuple: Any = None, *args: Any, **kwargs: Any) -> None:
+        with self.outgoing.uninterrupted:  # or IPython prints that it cannot show the error
+            self._show_error(exc_tuple, *args, **kwargs)
+
+    def _show_error(self, exc_tuple: Any, *args: Any, **kwargs: Any) -> None:
         error = exc_tuple[1] if exc_tuple else sys.exc_info()[1]
         if error is not None and threading.current_thread() is not threading.main_thread():
             self._show_lines(error, traceback.format_exception(error))  # of a widget's handler
