@@ -1,7 +1,7 @@
 # Everything a newcomer needs: `make help`. Needs Python (3.11 to 3.14) and make; packages come from wherever pip is set up to find them.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help install demo test quick test-field test-operate test-fleet test-faults long lab bench bench-peers audit soak check clean
+.PHONY: help install demo test quick test-browser test-security test-field test-operate test-fleet test-faults long lab bench bench-peers audit soak check clean
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 HERE := $(shell pwd -P | cksum | cut -d ' ' -f 1)
 DEV := $(VENV)/.dev-$(HERE)
 DEMO := $(VENV)/.demo-$(HERE)
-GROUPS := field operate fleet faults
+GROUPS := browser security field operate fleet faults
 QUICK := tests/capture tests/content_key tests/sweep/test_design.py tests/sweep/test_table.py tests/values tests/widget tests/backend/test_forecast.py tests/data/test_bufferfile.py tests/data/test_known.py \
   tests/house/test_documents.py tests/house/test_images.py tests/magic/test_history.py
 # Three processes on two cores: tests wait as much as they compute. A file is one process's, so that its tests share what they start.
@@ -21,7 +21,7 @@ LINTED := mecapy_jupyter backend worker tests .ci notebooks/run_demo.py $(wildca
 SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-14s %s\n", $$1, $$2}' Makefile
 
 install: $(DEV)  ## .venv with everything, in the versions of constraints.txt
 
@@ -35,11 +35,13 @@ quick: $(DEV)  ## the tests that need no stack
 	@$(PYTEST) $(QUICK) -m 'not long'
 
 # A group is a folder of tests beside the core. SHORT=1 leaves out what is marked `long`.
+test-browser: $(DEV)  ## JupyterLab and the page in a real browser
+test-security: $(DEV)  ## hostile cells, tokens, limits, what may leave a worker
 test-field: $(DEV)  ## cells compared here and on the pool
 test-operate: $(DEV)  ## operating it: upgrades, backups, alarms
 test-fleet: $(DEV)  ## machines that come and go
 test-faults: $(DEV)  ## killed processes and services that are away
-test-field test-operate test-fleet test-faults:
+$(addprefix test-,$(GROUPS)):
 	@if test -d tests/$(@:test-%=%); then $(PYTEST) tests/$(@:test-%=%) $(if $(SHORT),-m 'not long'); \
 	  else echo "make $@: no tests yet, tests/$(@:test-%=%) does not exist"; fi
 
