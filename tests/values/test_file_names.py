@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
+import sqlite3
 import stat
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mecapy_jupyter.shared.errors import ConfigError
 from mecapy_jupyter.travel.files import bring_home, collect, missing
 from mecapy_jupyter.travel.files.bring_home import SentFolder
 from mecapy_jupyter.travel.files.collect import Collected, comes_by_itself
-from mecapy_jupyter.travel.files.index import Index, inside, no_file_on_windows
+from mecapy_jupyter.travel.files.index import Entry, Index, inside, no_file_on_windows
 
 from .test_folder_files import _write
 
@@ -145,6 +148,49 @@ def test_a_file_is_written_whole_or_not(project: Path) -> None:
     assert path.read_text() == "old" and [one.name for one in project.iterdir()] == ["run.sh"]
     bring_home.write(path, b"new")
     assert path.read_text() == "new" and path.stat().st_mode & 0o777 == 0o755
+
+
+def test_what_is_open_here_sees_what_came(project: Path) -> None:
+    """A log, a map and a database here read on, and what they write later is not lost."""
+    project.joinpath("run.log").write_text("here\n")
+    np.zeros(3).tofile(project / "u.bin")
+    mapped = np.memmap(project / "u.bin", mode="r+")
+    with contextlib.closing(sqlite3.connect(project / "r.db")) as base:
+        base.execute("create table t(a)")
+        there = project.parent / "there.db"
+        there.write_bytes((project / "r.db").read_bytes())
+        with contextlib.closing(sqlite3.connect(there)) as other, other:
+            other.execute("insert into t values (2)")
+        with (project / "run.log").open("a") as log:
+            came = {"run.log": b"here\ncell\n", "u.bin": b"\1" * 30, "r.db": there.read_bytes()}
+            assert _come(project, came) == []
+            log.write("after\n")
+        assert (project / "run.log").read_text() == "here\ncell\nafter\n"
+        assert bytes(mapped) == b"\1" * 24 and (project / "u.bin").stat().st_size == 30
+        base.execute("insert into t values (3)")
+        base.commit()
+        assert base.execute("select a from t").fetchall() == [(2,), (3,)]
+
+
+def test_a_database_with_a_journal_here_is_not_overwritten(project: Path) -> None:
+    """The transaction here and the file's first state stay; the cell's comes beside it."""
+    with contextlib.closing(sqlite3.connect(project / "r.db")) as base:
+        base.execute("create table t(a)")
+        base.execute("insert into t values (1)")
+        assert (project / "r.db-journal").exists()
+        said = _come(project, {"r.db": b"other", "r.db-journal": b"other"})
+        assert "r.pool-1a2b3c4d.db" in said[0]
+        base.commit()
+        assert base.execute("select a from t").fetchall() == [(1,)]
+
+
+def _come(project: Path, files: dict[str, bytes]) -> list[str]:
+    """Files come home that a cell has changed; returns the remarks."""
+    stats = {path.name: path.stat() for path in project.iterdir()}
+    entries = (Entry(name, it.st_size, it.st_mtime_ns) for name, it in stats.items())
+    sent = SentFolder(Index(home=str(project), entries=tuple(entries), automatic=True))
+    home = Collected({name: pickle.PickleBuffer(content) for name, content in files.items()})
+    return bring_home.bring_home(home, sent, "1a2b3c4d")
 
 
 def test_what_comes_by_itself() -> None:

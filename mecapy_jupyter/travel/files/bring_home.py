@@ -1,11 +1,13 @@
 """Writes files of a cell into the notebook's folder: each completely or not at all, never outside
 the folder or through a link, and never over a file that changed here. Runs in the kernel.
+A file that this process holds open keeps its inode: what holds it sees what the cell wrote.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -20,6 +22,7 @@ from mecapy_jupyter.shared.errors import CannotReceive, ConfigError
 from mecapy_jupyter.travel.files.collect import Collected
 from mecapy_jupyter.travel.files.index import Carried, Index, inside, no_file_on_windows
 
+_BESIDE_A_DATABASE = ("-journal", "-wal", "-shm")  # of SQLite: changes that its file lacks
 _JUNCTION = 0xA0000003  # IO_REPARSE_TAG_MOUNT_POINT, which `stat` names on Windows only
 
 
@@ -70,7 +73,8 @@ def bring_home(home: Collected, sent: SentFolder, task_id: str) -> list[str]:
     for name, content in home.files.items():
         try:
             path = _checked(name, folder)
-            if _changed(path, marks.get(name), sent.at_ns if sent.keeps(name) else 0):
+            since = sent.at_ns if sent.keeps(name) else 0
+            if _changed(path, marks.get(name), since) or _in_transaction(path):
                 if _same(path, content):
                     continue
                 path = _free(path, task_id)
@@ -107,8 +111,8 @@ def put(files: Mapping[str, Any], folder: Path) -> None:
 
 
 def write(path: Path, content: Any, mode: int | None = None, time_ns: int | None = None) -> None:
-    """Replace the file atomically, so that a reader sees the old or the new one. `mode`: on the
-    worker; None: as it is. `time_ns`: of its change, if not now.
+    """Replace the file atomically, so that a reader sees the old or the new one; overwrite it if
+    it is open here. `mode`: on the worker; None: as it is. `time_ns`: of its change, if not now.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, draft = tempfile.mkstemp(prefix=".mecapy-", dir=path.parent)
@@ -118,10 +122,33 @@ def write(path: Path, content: Any, mode: int | None = None, time_ns: int | None
         Path(draft).chmod(_mode(path, mode))
         if time_ns is not None:
             os.utime(draft, ns=(time_ns, time_ns))
-        Path(draft).replace(path)
-    except BaseException:
+        if not (_open_here(path) and _overwritten(path, draft)):
+            Path(draft).replace(path)
+    finally:
         Path(draft).unlink(missing_ok=True)
-        raise
+
+
+def _open_here(path: Path) -> bool:
+    """Whether this process has the file open or mapped: a log, a database, an `np.memmap`."""
+    with contextlib.suppress(OSError):  # no such file; Windows, which refuses to replace it
+        there = path.stat()
+        for open_file in Path("/dev/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if os.path.samestat(os.fstat(int(open_file.name)), there):
+                    return True
+    return False
+
+
+def _overwritten(path: Path, draft: str) -> bool:
+    """Copy the draft's bytes, mode and times. False: that failed; only the draft is whole."""
+    try:
+        with path.open("r+b") as file, Path(draft).open("rb") as new:
+            shutil.copyfileobj(new, file)
+            file.truncate()
+        shutil.copystat(draft, path)
+    except OSError:
+        return False
+    return True
 
 
 def _mode(path: Path, there: int | None) -> int:
@@ -180,6 +207,15 @@ def _changed(path: Path, sent: tuple[int, int] | None, asked_ns: int) -> bool:
     if sent is not None:
         return (about.st_size, about.st_mtime_ns) != sent
     return about.st_mtime_ns > asked_ns
+
+
+def _in_transaction(path: Path) -> bool:
+    """Whether it is a database that is open here with a journal, or that journal: to overwrite or
+    replace one of the two alone would damage both.
+    """
+    journal = path.name.endswith(_BESIDE_A_DATABASE)
+    journal = journal or any(os.path.lexists(f"{path}{end}") for end in _BESIDE_A_DATABASE)
+    return journal and _open_here(path)
 
 
 def _same(path: Path, content: Any) -> bool:
