@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import secrets
 import shutil
@@ -27,6 +26,7 @@ from mecapy_worker.packages.installer import Indexes, InstallerFailed, run_uv
 from mecapy_worker.packages.lock import Lock, resolved
 from mecapy_worker.packages.requested import PackagesRefused
 from mecapy_worker.pool.nest import AddedPackages
+from mecapy_worker.shared import folder_lock
 
 _FOLDER = "site-packages"  # its name says that nothing in it is the user's own
 _LOCK_S = 24 * 3600.0  # so long the newest versions stay what they were
@@ -138,15 +138,13 @@ def _work_folder(folder: Path) -> Generator[Path]:
     building.mkdir(parents=True, exist_ok=True)
     for place in (folder, building):
         place.chmod(0o711)
-    work = Path(tempfile.mkdtemp(dir=building))
-    fd = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    work, lock = folder_lock.made(lambda: Path(tempfile.mkdtemp(dir=building)))
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
         work.chmod(0o755)
         yield work
     finally:
         shutil.rmtree(work, ignore_errors=True)
-        os.close(fd)
+        os.close(lock)
 
 
 def _top_level(place: Path) -> frozenset[str]:
@@ -156,14 +154,8 @@ def _top_level(place: Path) -> frozenset[str]:
 
 def _make_room(root: Path, most_bytes: int, newest: Path) -> None:
     """Remove the longest unused until the rest fits, and what a crash left half made."""
-    for left in root.glob("*/building/*"):
-        with contextlib.suppress(OSError):
-            fd = os.open(left, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(left, ignore_errors=True)
-            finally:
-                os.close(fd)
+    for left in folder_lock.left(root.glob("*/building/*")):
+        shutil.rmtree(left, ignore_errors=True)
     places = [place for place in root.glob("*/*") if place.name not in ("locks", "building")]
     sized = sorted((place.stat().st_mtime, place, _size(place)) for place in places)
     total = sum(size for _, _, size in sized)

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from mecapy_worker.pool.child_groups import ChildGroup
-from mecapy_worker.shared import libc
+from mecapy_worker.shared import folder_lock, libc
 
 _NAMES = itertools.count(1)
 _PREFIX = "mecapy-"
@@ -32,12 +32,10 @@ class Cgroup:
         self._child_bytes, self._numbers = child_bytes, itertools.count(1)
         self._idle: list[ChildGroup] = []
         self.version, places = _ours()
-        name = f"{_PREFIX}{os.getpid()}-{next(_NAMES)}"
-        self._folders = {controller: place / name for controller, place in places.items()}
+        self._folders, self._locks = dict[str, Path](), list[int]()
         try:
-            for folder in dict.fromkeys(self._folders.values()):
-                _sweep(folder.parent)
-                folder.mkdir()
+            for place in dict.fromkeys(places.values()):
+                self._make_below(place, [one for one in places if places[one] == place])
             limit = "memory.max" if self.version == 2 else "memory.limit_in_bytes"
             (self._folders["memory"] / limit).write_text(str(memory_bytes))
             (self._folders["pids"] / "pids.max").write_text(str(processes))
@@ -48,8 +46,17 @@ class Cgroup:
         except OSError as error:
             self.close()
             raise OSError(
-                f"none is delegated to us ({error.strerror}: {error.filename or name})"
+                f"none is delegated to us ({error.strerror}: {error.filename or places['memory']})"
             ) from error
+
+    def _make_below(self, place: Path, controllers: list[str]) -> None:
+        """And remove what crashed workers left there."""
+        for left in folder_lock.left(place.glob(_PREFIX + "*")):
+            with contextlib.suppress(OSError):  # a process of theirs lives
+                _remove(left)
+        folder, lock = folder_lock.made(lambda: _made(place))
+        self._folders |= dict.fromkeys(controllers, folder)
+        self._locks.append(lock)
 
     def take(self, zygote: int) -> None:
         """Add the zygote, and with it everything it starts."""
@@ -90,8 +97,10 @@ class Cgroup:
                     _remove(folder)
                 except OSError:  # the last process is dead, but its pages are still counted
                     if time.monotonic() > until:
-                        break  # the next worker sweeps it
+                        break  # the next worker removes it
                     time.sleep(0.01)
+        while self._locks:
+            os.close(self._locks.pop())
 
 
 def _ours() -> tuple[int, dict[str, Path]]:
@@ -155,8 +164,7 @@ def _remove(folder: Path) -> None:
     folder.rmdir()
 
 
-def _sweep(place: Path) -> None:
-    """Remove groups of crashed workers; a group with a process in it cannot be removed."""
-    for left in place.glob(_PREFIX + "*"):
-        with contextlib.suppress(OSError):
-            _remove(left)
+def _made(place: Path) -> Path:
+    folder = place / f"{_PREFIX}{os.getpid()}-{next(_NAMES)}"
+    folder.mkdir()
+    return folder

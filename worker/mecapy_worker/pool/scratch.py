@@ -6,7 +6,6 @@ a crash and are removed.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import subprocess
@@ -14,7 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mecapy_worker.shared import crash_line
+from mecapy_worker.shared import crash_line, folder_lock
 
 _INSIDE = ("work", "outbox", "tmp", "home", "home/matplotlib")
 _PREFIX = "pool-"
@@ -33,8 +32,9 @@ class Scratch:
         for folder in (self.shared, self.shared / "matplotlib"):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
-        self.base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch))
-        self._lock = _lock(self.base)
+        self.base, self._lock = folder_lock.made(
+            lambda: Path(tempfile.mkdtemp(prefix=_PREFIX, dir=scratch))
+        )
         self.base.chmod(0o711)  # a child of another user passes through, but cannot list it
         self.earlier = self.base / "earlier"  # what tasks left (`earlier_folders`)
         self.earlier.mkdir(0o700)
@@ -53,17 +53,13 @@ class Scratch:
 
     def close(self) -> None:
         remove(self.base)
-        if self._lock is not None:
-            os.close(self._lock)
+        os.close(self._lock)
 
 
 def sweep(scratch: Path) -> None:
     """Remove the folders of pools that have ended."""
-    for left in scratch.glob(_PREFIX + "*"):
-        lock = _lock(left)
-        if lock is not None:
-            remove(left)
-            os.close(lock)
+    for left in folder_lock.left(scratch.glob(_PREFIX + "*")):
+        remove(left)
 
 
 def removed_at_once(root: Path, fonts: Sequence[str]) -> bool:
@@ -116,17 +112,3 @@ def remove(root: Path) -> None:
             subprocess.run(
                 command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=bare
             )
-
-
-def _lock(folder: Path) -> int | None:
-    """A descriptor that holds the folder's lock until it is closed; None if another pool holds
-    it.
-    """
-    with contextlib.suppress(FileNotFoundError, PermissionError, NotADirectoryError):
-        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return fd
-        except BlockingIOError:
-            os.close(fd)
-    return None
