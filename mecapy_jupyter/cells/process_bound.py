@@ -1,5 +1,5 @@
 """What has a meaning in one process alone, and is named once in a kernel when a cell uses it:
-caches of functions, `id()`, `hash()` of text.
+caches of functions, `id()`, `hash()` of text, secrets in the environment.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ def remarks(packed: payload.Packed, source: str, values: Mapping[str, object]) -
         *_log_buffers(packed, values),
         *_keyed_by_id(packed, values),
         *_hashes(packed, source),
+        *_secrets(packed),
     ]
 
 
@@ -113,6 +114,19 @@ def _hashes(packed: payload.Packed, source: str) -> list[str]:
     return [
         "the cell calls `hash()`: for text and bytes the number changes with each process, so it "
         "cannot be the one from here; use `zlib.crc32` or `hashlib` for numbers that you keep"
+    ]
+
+
+def _secrets(packed: payload.Packed) -> list[str]:
+    """Reports once each variable of the environment that the cell names and does not get."""
+    around: dict[str, str | None] = packed.prelude["surroundings"]
+    names = [name for name, text in around.items() if text is None]
+    new = [name for name in names if f"environment {name}" not in _said]
+    _said.update(f"environment {name}" for name in new)
+    return [
+        f"the environment variable {name} stays here, because it looks like a secret; if the cell "
+        f"needs it, set it from a notebook variable: `os.environ[{name!r}] = key`"
+        for name in new
     ]
 
 

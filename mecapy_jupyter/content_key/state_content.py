@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from mecapy_jupyter.content_key.content import Content, NoContentKey
+from mecapy_jupyter.travel.environment import surroundings
 
 RANDOM = frozenset(["random", "numpy.random"])
 SHOWN = RANDOM | frozenset(
@@ -16,6 +17,7 @@ SHOWN = RANDOM | frozenset(
         *("matplotlib.rcParams", "warnings.filters", "tqdm.pandas", "sys.argv", "sys.path"),
         *("logging", "logging.settings", "logging.waiting", "logging.records"),
         *("garbage collector", "thread switching", "thread stack", "signals", "nest_asyncio"),
+        "umask",
         *("control.names", "cvxpy.ids"),  # counters
     ]
 )
@@ -32,6 +34,10 @@ def add(content: Content, prelude: Mapping[str, Any], but: Collection[str] = RAN
     content.add([text for _, text in setup["texts"]] if setup else [])
     if prelude.get("patches"):
         raise NoContentKey("a function of a library is replaced by one of yours")
+    named = prelude.get("surroundings", {}).items()
+    if read := [each for each in sorted(named) if each[0] not in surroundings.ALWAYS]:
+        content.mark("environment", b"")
+        content.add(read)
     for kind, state in sorted(prelude.get("ambient", {}).items()):
         if kind == "environment":
             state = {name: held for name, held in state.items() if _SET_BY_IMPORTS not in name}

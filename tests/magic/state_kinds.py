@@ -184,6 +184,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "sys.tracebacklimit = 60",
     ),
     "sys.argv": ("import sys", "sys.argv = ['prog', '3']", "sys.argv", "sys.argv = ['prog', '4']"),
+    "umask": (
+        "import os",
+        "os.umask(0o027)",
+        "[(os.umask(mask), mask)[1] for mask in [os.umask(0o077)]]",
+        "os.umask(0o022)",
+    ),
     "digits of an integer": (
         "import sys",
         "sys.set_int_max_str_digits(9000)",

@@ -28,6 +28,7 @@ from mecapy_jupyter.travel.environment import (
     recorded_calls,
     repeated_import,
     setup_cells,
+    surroundings,
     user_modules,
 )
 
@@ -44,7 +45,7 @@ def make(
     import), `again` (what the code imports of the user's loaded modules: their import comes before
     their state, which the import of another may change), `made` (pickles of the state of modules
     created at run time, opened after their first import), `ambient` (state of the process; a cell
-    that reads and imports nothing gets little of it), `cells` (see `cell_sources`).
+    that reads and imports nothing gets little of it), `surroundings` and `cells` (see there).
 
     `module_names`: the user's own modules that the values need; `words`: identifiers in the code;
     `imports`: modules that the code imports; `cells`: files of the functions in the values; `own`:
@@ -71,6 +72,7 @@ def make(
         "setup": asdict(setup_cells.current()),
         "patches": [asdict(patch) for patch in patched],
         "ambient": process_state.current(() if values or imports else process_state.ALWAYS),
+        "surroundings": surroundings.now(words, values, [source.source for source in sources]),
         "cells": cell_sources.of(cells),
     }
 
@@ -111,6 +113,7 @@ def install(prelude: dict[str, Any]) -> None:
         importlib.import_module(name)
     cell_sources.put(prelude.get("cells", {}))
     recorded_calls.begin()
+    process_state.surround(prelude.get("surroundings", {}))
     process_state.take(prelude["ambient"])
     for name in prelude["again"]:
         with contextlib.suppress(Exception):  # the cell's own import raises it

@@ -33,6 +33,7 @@ from mecapy_jupyter.travel.environment import (
     python_settings,
     recorded_calls,
     signal_state,
+    surroundings,
 )
 from mecapy_jupyter.travel.environment.state_kind import StateKind, attributes
 
@@ -183,6 +184,11 @@ def begin_environment() -> None:
         _noted["environment"] = _environment()
 
 
+def surround(state: Mapping[str, str | None]) -> None:
+    """Set what the kernel was started with, which is no change."""
+    _fresh_environment.update(surroundings.put(state))
+
+
 _OF_DECIMALS = ("prec", "rounding", "Emin", "Emax", "capitals", "clamp")
 
 
@@ -253,7 +259,7 @@ def _set_warnings(state: Iterable[_Filter]) -> None:
 
 ALWAYS = (
     *("shell", "formatters", "builtins", "codecs", "digits of an integer", "recursion limit"),
-    *("signals", "garbage collector", "thread switching", "warnings.filters"),
+    *("signals", "garbage collector", "thread switching", "warnings.filters", "umask"),
 )
 """The kinds that matter even to a cell that reads and imports nothing."""
 

@@ -57,6 +57,16 @@ def _add_to_sys(added: dict[str, bytes]) -> None:
         setattr(sys, name, pickle.loads(data))  # noqa: S301 our own state
 
 
+UMASK = 0o077
+"""A child's, until it has its task: what it writes is for its user alone."""
+
+
+def _umask() -> int:
+    now = os.umask(UMASK)  # it can only be read by setting it
+    os.umask(now)
+    return now
+
+
 _FRESH_GARBAGE = (True, gc.get_threshold())
 
 
@@ -115,6 +125,7 @@ def _set_temporary_folder(path: str | None) -> None:
 
 SETTINGS: dict[str, StateKind] = {
     "sys.argv": StateKind("sys", _arguments, _set_arguments),
+    "umask": StateKind("os", _umask, os.umask, UMASK),
     "sys": StateKind("sys", _added_to_sys, _add_to_sys),
     "digits of an integer": _setting("sys", sys.get_int_max_str_digits, sys.set_int_max_str_digits),
     "socket timeout": _setting("socket", socket.getdefaulttimeout, socket.setdefaulttimeout),

@@ -13,7 +13,7 @@ from mecapy_jupyter.travel.files import placeholders
 from mecapy_jupyter.travel.files.index import NO_PACK, Carried, Entry, Index, inside
 
 _WRITE_ONLY = 0o200
-_OWN, _OWN_PROGRAM = 0o600, 0o700  # with a child's umask
+_OWN, _OWN_PROGRAM = 0o600, 0o700
 _MANY = 16
 """From so many files on, comparing them with those of an earlier task pays."""
 
@@ -98,7 +98,7 @@ def _make(path: str, made: set[str]) -> None:
 
 
 def _write(entry: Entry, pack: memoryview) -> None:
-    mode = 0o755 if entry.executable else 0o644
+    mode = _OWN_PROGRAM if entry.executable else _OWN
     fd = os.open(entry.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
     try:
         content = pack[entry.offset : entry.offset + entry.size_bytes]

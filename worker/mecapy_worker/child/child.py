@@ -15,7 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 from mecapy_jupyter.shared import own_json as json
-from mecapy_jupyter.travel.environment import fingerprint, prelude, process_state
+from mecapy_jupyter.travel.environment import (
+    fingerprint,
+    prelude,
+    process_state,
+    python_settings,
+)
 from mecapy_jupyter.travel.pickling import known_blobs, payload, pickler
 from mecapy_jupyter.wire import BUNDLE, Cell, Payload
 from mecapy_worker.child import (
@@ -38,6 +43,8 @@ from mecapy_worker.shared.messages import InterruptedMessage, Message, OutcomeMe
 
 _shell: TaskShell
 _warm_up_task: Frame
+_ARGUMENTS = ("ipykernel_launcher.py", "-f", "kernel.json")
+"""A kernel's: what `argparse` shows and complains of in a notebook."""
 _REHEARSALS = 10
 _REST_S = 1.0
 
@@ -52,6 +59,9 @@ def prepare(preload: list[str]) -> None:
     imports.ahead(preload)
     _try_cells()
     caches.close_fonts()
+    sys.argv[:] = _ARGUMENTS
+    python_settings.begin()
+    os.umask(python_settings.UMASK)  # of a child, so that the notebook's differs from it
     process_state.note()
     _rehearse()
 
@@ -105,7 +115,11 @@ def _rehearse() -> None:
 
 def _task(inputs: dict[str, Any]) -> tuple[Frame, tuple[Any, ...]]:
     """A task of our own with these inputs, and its buffers."""
-    packed = payload.pack([inputs], {}, prelude=lambda modules: prelude.make(modules, inputs, ()))
+    packed = payload.pack(
+        [inputs],
+        {},
+        prelude=lambda modules: prelude.make(modules, inputs, ()) | dict[str, Any](surroundings={}),
+    )
     task = TaskMessage(
         "b = a + 1",
         Cell(header="%%mecapy", number=1),

@@ -84,7 +84,7 @@ class Outgoing:
         with self.uninterrupted, self._lock:
             text = "".join(self._pending)
             self._pending, self._pending_chars, self._sent_at = [], 0, time.monotonic()
-            data = text.encode("utf-8", "backslashreplace")
+            data = _encoded(text)
             if data:
                 self._after_commands()
             for at in range(0, len(data), STREAM_BYTES):
@@ -135,6 +135,16 @@ class Outgoing:
             time.sleep(_LATE_S)
             self._wake.clear()
             self.flush()
+
+
+def _encoded(text: str) -> bytes:
+    """As a kernel sends it, with the bytes of names that are no UTF-8. It sends no other
+    surrogates.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace")
 
 
 def _pipe(fd: int) -> int:
@@ -200,7 +210,7 @@ class OutStream(io.TextIOBase):
         if self._outgoing.mine:
             self._outgoing.write(self.name, text)
         else:
-            os.write(self._fd, text.encode("utf-8", "backslashreplace"))
+            os.write(self._fd, _encoded(text))
         return len(text)
 
     def flush(self) -> None:

@@ -244,9 +244,10 @@ def connect(shell: TaskShell, send: Send) -> None:
 
 
 def as_in_a_kernel() -> None:
-    """A kernel's streams accept only text."""
+    """A kernel's streams accept only text, and name their encoding in capitals."""
     for stream in (sys.stdout, sys.stderr):
         stream.__dict__.pop("buffer", None)
+        stream.__dict__.update(encoding="UTF-8", errors=None)
 
 
 def _no_input(prompt: object = "", /, *_: object, **__: object) -> str:
