@@ -198,3 +198,15 @@ def test_functions_of_a_class_of_arrays_are_not_called() -> None:
         """)
     notebook.remote("np.mean(s); part[0] = 9", "s", "part", "calls", "Signal")
     assert notebook.ns["calls"] == ["mean"] and notebook.ns["s"][1] == 9
+
+
+def test_a_table_travels_without_what_patsy_hangs_on_it(notebook: Notebook) -> None:
+    """patsy refuses to pickle it, so each model of a formula would stay on the worker."""
+    notebook.local("def refuse(self): raise NotImplementedError")
+    notebook.local("Design = type('Design', (), {'__getstate__': refuse})")
+    notebook.local("Design.__module__ = 'patsy.design_info'; df = pd.DataFrame({'x': [1., 2.]})")
+    notebook.local("object.__setattr__(df, 'design_info', Design()); design = df.design_info")
+    notebook.remote("df['z'] = 3.0; made = df.copy()", "df")
+    df, made = notebook.ns["df"], notebook.ns["made"]
+    assert df.columns.tolist() == made.columns.tolist() == ["x", "z"]
+    assert df.design_info is notebook.ns["design"]

@@ -39,8 +39,16 @@ def _with_attributes(table: Any) -> Any:
         return None
     pandas_state = cast("dict[str, Any]", state)
     held = cast("dict[str, Any]", vars(table))
-    more = {name: held[name] for name in held.keys() - pandas_state.keys() - _MADE_AGAIN}
+    names = held.keys() - pandas_state.keys() - _MADE_AGAIN
+    more = {name: held[name] for name in names if not _refuses(held[name])}
     return (make, arguments, pandas_state | more, *rest) if more else None
+
+
+def _refuses(value: object) -> bool:
+    """Whether it is what patsy hangs on its tables, for example in each model of a statsmodels'
+    formula. patsy pickles none of it; statsmodels makes it again.
+    """
+    return type(value).__module__.partition(".")[0] == "patsy"
 
 
 def with_others(record: Any) -> Any:
