@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mecapy_worker.pool.cgroups import Cgroup
+from mecapy_worker.pool.scratch import Scratch
 from mecapy_worker.shared import folder_lock
 
 _SIZES = 1 << 30, 100, 1 << 28
@@ -77,3 +78,14 @@ def test_a_folder_taken_before_it_is_locked_is_made_again(tmp_path: Path) -> Non
     for fd in (lock, *held):
         os.close(fd)
     assert list(folder_lock.left([folder])) == [folder]
+
+
+async def test_leftovers_are_swept(tmp_path: Path) -> None:
+    """Folders of a pool that crashed are removed by the next one;
+    those of a living pool are not.
+    """
+    living = Scratch(tmp_path)
+    (tmp_path / "pool-crashed" / "child-1").mkdir(parents=True)
+    Scratch(tmp_path).close()
+    assert living.base.exists() and not (tmp_path / "pool-crashed").exists()
+    living.close()

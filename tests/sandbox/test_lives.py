@@ -13,7 +13,6 @@ from running import Ran, gone, is_alive, options, run, seen_from_here, send_code
 
 from mecapy_worker.pool import zygote_client
 from mecapy_worker.pool.pool import Pool, TooWeak
-from mecapy_worker.pool.scratch import Scratch
 from mecapy_worker.shared.messages import ExitStatus
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -229,17 +228,6 @@ async def test_a_child_that_is_given_back_while_the_pool_ends_is_closed(tmp_path
     assert lent[0]._channel.sock.fileno() == -1
 
 
-async def test_leftovers_are_swept(tmp_path):
-    """Folders of a pool that crashed are removed by the next one;
-    those of a living pool are not.
-    """
-    living = Scratch(tmp_path)
-    (tmp_path / "pool-crashed" / "child-1").mkdir(parents=True)
-    Scratch(tmp_path).close()
-    assert living.base.exists() and not (tmp_path / "pool-crashed").exists()
-    living.close()
-
-
 async def test_many_at_once(pool):
     """More tasks than spares at once are all served."""
     answers = await asyncio.gather(*(run(pool, f"result = {n}") for n in range(6)))
@@ -293,3 +281,13 @@ async def test_a_renewed_pool_waits_for_its_children(tmp_path):
         await renewing
         assert await serves(pool)
         assert pool.zygote_pid != before
+
+
+async def test_a_zygote_that_cannot_start_says_why_first(tmp_path):
+    """A terminal shows the beginning of it."""
+    with pytest.raises(zygote_client.ZygoteFailed) as failed:
+        async with Pool(options(tmp_path, child_module="no_such_child")):
+            pass
+    assert str(failed.value).startswith(
+        "the zygote did not start: ModuleNotFoundError: No module named 'no_such_child'\nTraceback"
+    )

@@ -121,7 +121,8 @@ class ZygoteClient:
             raise ZygoteFailed("the zygote did not start: it ended without an error message")
         if answer.kind == ZygoteBroken.tag:
             error = read(ZygoteBroken, answer.header).error
-            raise ZygoteFailed(f"the zygote did not start: {error}")
+            reason = error.strip().rpartition("\n")[2]  # first: a terminal shows the beginning
+            raise ZygoteFailed(f"the zygote did not start: {reason}\n{error}")
         return read(ZygoteReady, answer.header)
 
     async def fork(self, request: ForkChild, fds: tuple[int, ...]) -> int:
