@@ -29,6 +29,13 @@ from mecapy_jupyter.travel.environment import (
     process_state,
 )
 
+_OF_A_THREAD = frozenset(
+    (
+        *("numpy.printoptions", "numpy.errstate", "numpy.errcall", "numpy.bufsize", "sklearn"),
+        *("decimal.context", "decimal.signals", "sympy.parameters", "signals"),
+    )
+)
+"""Kinds of state that each thread has for itself, or that only the main thread may set."""
 started: dict[str, Task] = {}
 """The background tasks of this kernel by the name of their variable; the newest per name."""
 
@@ -101,6 +108,24 @@ class _Before:
     def same(self, name: str, namespace: Mapping[str, Any]) -> bool:
         return namespace.get(name) is self.names.get(name)
 
+    def still(self, state: Mapping[str, Any]) -> dict[str, Any]:
+        """The kinds of state that are here as they were, as this thread has them."""
+        here = process_state.current(state)
+        return {
+            kind: value
+            for kind, value in state.items()
+            if process_state.equal(self.ambient.get(kind), here.get(kind))
+        }
+
+    def take_later(self, shell: Shell, state: Mapping[str, Any]) -> None:
+        """Apply the state in the thread of the cells, as the next one begins."""
+
+        def take(*_: object) -> None:
+            shell.events.unregister("pre_run_cell", take)
+            process_state.take(self.still(state))
+
+        shell.events.register("pre_run_cell", take)
+
 
 @dataclasses.dataclass(frozen=True)
 class _Carry:
@@ -153,12 +178,10 @@ class _Carry:
         waiting = [
             name for name in (*home.bound, *aside) if name not in free and not name.startswith("_")
         ]
-        here = process_state.current()
-        still = {
-            kind: value
-            for kind, value in home.process_state.items()
-            if process_state.equal(self.before.ambient.get(kind), here.get(kind))
-        }
+        state = dict(home.process_state)
+        if late := {kind: state.pop(kind) for kind in _OF_A_THREAD & state.keys()}:
+            self.before.take_later(shell, late)
+        still = self.before.still(state)
         if process_state.HELD in still:
             still[process_state.HELD] = self.before.stand(still[process_state.HELD])
         if theirs:

@@ -167,6 +167,28 @@ def test_state_that_nobody_changed_here_comes_home(kernel: Kernel, gate: Gate) -
     assert kernel.run(f"{back}; _ = signal.signal(signal.SIGUSR2, signal.SIG_DFL)").ok
 
 
+def test_state_of_the_thread_in_which_cells_run(kernel: Kernel, gate: Gate) -> None:
+    """Print options, errors of NumPy and decimal contexts are another thread's own: they are set as
+    the next cell begins, unless that thread has set one meanwhile.
+    """
+    kernel.run("import decimal, numpy as np; third = np.array([1 / 3]); two = decimal.Decimal(2)")
+    try:
+        submit(
+            kernel,
+            f"%%mecapy --bg --as job\n{gate.wait}import decimal, numpy as np\n"
+            "np.set_printoptions(precision=3)\nnp.seterr(over='raise')\n"
+            "decimal.getcontext().prec = 5\n",
+        )
+        kernel.run("_ = np.seterr(under='raise')")
+        gate.open()
+        assert kernel.run("job.result(240)").ok
+        seen = "third, str(two / 3), np.geterr()['over'], np.geterr()['under']"
+        assert kernel.value(seen) == "(array([0.333]), '0.66667', 'warn', 'raise')"
+    finally:
+        kernel.run("np.set_printoptions(precision=8); np.seterr(under='ignore')")
+        kernel.run("decimal.getcontext().prec = 28")
+
+
 def test_several_at_once(kernel: Kernel, gate: Gate) -> None:
     """Each has its Future; `%mecapy` shows them with the names of their variables; one is
     cancelled, one fails, one ends well.
