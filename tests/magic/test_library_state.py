@@ -228,6 +228,18 @@ def test_a_method_in_a_class_that_a_package_shows_in_another_module(kernel: Kern
     assert "iterencode_" not in ran.stderr
 
 
+def test_what_a_cell_registers_with_a_library_is_reported(kernel: Kernel) -> None:
+    """By the registry that has it. What the notebook has registered is no change."""
+    assert kernel.run("import copyreg\nclass P: n = 1\nclass Q: n = 2").ok
+    assert kernel.run("def reduce_q(q): return Q, ()\ncopyreg.pickle(Q, reduce_q)").ok
+    ran = kernel.run("%%mecapy\nimport copyreg\nseen = copyreg.dispatch_table[Q](0)[1]")
+    assert ran.ok and kernel.value("seen") == "()" and "stays on the worker" not in ran.stderr
+    ran = kernel.run("%%mecapy\nimport copyreg\ncopyreg.pickle(P, lambda p: (P, (1,)))")
+    kernel.run("del copyreg.dispatch_table[Q]")
+    assert ran.ok, ran.text
+    assert "copyreg.dispatch_table[…], which the cell has changed, stays on" in ran.stderr
+
+
 def test_of_a_cell_that_only_uses_libraries_nothing_is_said(kernel: Kernel) -> None:
     """Options that come home by name, seeds, plots and what is loaded late are no settings."""
     assert kernel.run("import numpy as np, pandas as pd, scipy.optimize, sympy").ok

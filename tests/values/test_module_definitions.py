@@ -40,7 +40,19 @@ HOOKS = """
             MADE.append(name)
             return super().__new__(kind, name, bases, body)
 """
+COUNTED = """
+    class Meta(type):
+        total = property(lambda cls: cls._total)
+    class Load(metaclass=Meta):
+        _total, steps = 0, []
+"""
 CASES = {
+    "a class with a metaclass of the module": (
+        COUNTED,
+        "mod.Load._total = 2",
+        "y = mod.Load.total; mod.Load._total += 3; mod.Load.steps.append(1); mod.Load.new = 4",
+        "(y, mod.Load.total, mod.Load.steps, mod.Load.new) == (2, 5, [1], 4)",
+    ),
     "a class with a base and a metaclass that count": (
         HOOKS,
         "class Here(mod.Shape): pass\nclass Near(metaclass=mod.Meta): pass",

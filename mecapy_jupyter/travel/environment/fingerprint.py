@@ -39,6 +39,8 @@ _OF_THE_SHELL = frozenset(
 )
 _MOST_ENTRIES, _MOST_SAID = 500, 5
 _SALT_BYTES = 16
+_ENTRIES = "[…]"
+"""Ends the path of a registry, which functions of its module fill."""
 _PATHS = (os.sep, "~")
 _NUMBERS = (bool, int, float, complex)
 _missing = object()
@@ -199,10 +201,19 @@ def _settable(module: types.ModuleType, salt: bytes) -> Marks:
     for path, value in _public(module):
         if state_pickler.is_users(value) or patches.holds_users(value):
             found[path] = _digest(str(id(value)), salt)
+        elif has_plain and (entries := _registered(value)):
+            found[path + _ENTRIES] = _digest(entries, salt)
         elif has_plain and not isinstance(value, types.FunctionType):
             mark = _mark(value, module.__name__, salt)
             found |= {path: mark} if mark is not None else {}
     return found | {path: _digest(str(id(one)), salt) for path, one in _in_other_classes(module)}
+
+
+def _registered(value: object) -> str:
+    """The notebook's functions and classes in a registry; empty if there are none."""
+    registry: dict[Any, Any] = cast(Any, value) if type(value) is dict else {}
+    entries = list(registry.items()) if len(registry) <= _MOST_ENTRIES else []
+    return " ".join(f"{id(key)} {id(one)}" for key, one in entries if state_pickler.is_users(one))
 
 
 def _in_other_classes(module: types.ModuleType) -> Iterator[tuple[str, object]]:
@@ -227,7 +238,8 @@ def say_what_was_set(words: Collection[str]) -> None:
     for module, (salt, before) in _began.items():
         now = _settable(sys.modules[module], salt)
         for path in sorted(now.keys() | before.keys()):
-            named = words and path.rpartition(".")[2] in words
+            last = (module if path.endswith(_ENTRIES) else path).rpartition(".")[2]
+            named = words and last in words
             if named and not _same(before.get(path, _missing), now.get(path, _missing)):
                 print(
                     f"mecapy: {module}.{path}, which the cell has changed, stays on the "

@@ -13,8 +13,8 @@ from typing import Any, cast
 from mecapy_jupyter.travel.environment.registered import Registered
 
 DEFAULTS = ("__defaults__", "__kwdefaults__")
-PLAIN_CLASSES = (type, abc.ABCMeta)
-"""Another metaclass may change an attribute that is set."""
+_PLAIN_CLASSES = (type, abc.ABCMeta)
+_PYTHONS = (*_PLAIN_CLASSES, object)
 
 
 class Unbound:
@@ -63,8 +63,20 @@ def lacks(module: types.ModuleType, path: str) -> bool:
 def _class(module: types.ModuleType, name: str) -> type[Any] | None:
     """A class of its own, whose attributes can be set."""
     held: Any = vars(module).get(name)
-    mine = type(held) in PLAIN_CLASSES and held.__module__ == module.__name__
+    mine = isinstance(held, type) and held.__module__ == module.__name__ and is_settable(held)
     return held if mine else None
+
+
+def is_settable(cls: type[Any]) -> bool:
+    """Whether its attributes are as they were set. A library's metaclass may change them."""
+    kind: Any = type(cls)
+    if kind in _PLAIN_CLASSES:
+        return True
+    bases = [base for base in cast("tuple[type, ...]", kind.__mro__) if base not in _PYTHONS]
+    if (kind.__setattr__, kind.__delattr__) != (type.__setattr__, type.__delattr__):
+        return False
+    package = cls.__module__.partition(".")[0]
+    return all(base.__module__.partition(".")[0] == package for base in bases)
 
 
 def has(module: types.ModuleType, path: str) -> bool:

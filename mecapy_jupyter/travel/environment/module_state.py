@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, cast
 
 from mecapy_jupyter.travel.environment import registered, state_pickler
-from mecapy_jupyter.travel.environment.module_paths import DEFAULTS, PLAIN_CLASSES, bare
+from mecapy_jupyter.travel.environment.module_paths import DEFAULTS, bare, is_settable
 
 States = dict[str, dict[str, Any]]
 """Module → path → value."""
@@ -72,7 +72,7 @@ def is_made(module: types.ModuleType) -> bool:
 def _of_class(
     path: str, cls: type[Any], module: types.ModuleType, is_own: IsOwn
 ) -> Iterator[tuple[str, Any]]:
-    if type(cls) not in PLAIN_CLASSES:
+    if not is_settable(cls):
         return
     if known := registered.with_class(cls, module.__name__):
         yield f"{path}.{registered.WITH}", known
