@@ -52,12 +52,14 @@ def run(client: Client, prepared: Prepared) -> None:
     prepared.key.ended(task.id, outcome)
     for other in task.other_ids if isinstance(task, CachingTask) else ():
         history.ended(prepared.key.here, other)
-    for sentence in prepared.missed(home):
+    missed = prepared.missed(home)
+    for sentence in missed:
         notes.say(sentence)
     if outcome.state != wire.COMPLETED:
         error = failure(outcome, home, prepared.source)
         for sentence in missing.unsent(error, Path.cwd(), prepared.along.index.paths):
-            notes.say(sentence)
+            if sentence not in missed:
+                notes.say(sentence)
         told_once(error, outcome, block)
         if outcome.error is not None and isinstance(error, BaseExceptionGroup):
             show_group_as(shell, cast(BaseException, error), outcome.error.traceback)

@@ -82,7 +82,9 @@ def said_after(sent: Along, looked: Iterable[str], named: frozenset[str]) -> lis
     folder = Path(sent.index.home)
     before = _told.setdefault(str(folder), set())
     reported = before | named
+    looked = tuple(looked)
     sentences = missing.looked_for(looked, sent.left, folder, reported)
+    sentences += missing.looked_for_outside(looked, folder, sent.index.paths)
     before |= reported - named
     return sentences
 

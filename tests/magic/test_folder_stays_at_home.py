@@ -138,3 +138,54 @@ def test_a_folder_that_is_not_readable(kernel: Kernel, project: Path) -> None:
     os.mkfifo(project / "pipe")
     assert kernel.run("%%mecapy\nimport os\nfound = os.listdir()").ok
     assert kernel.value("found") == "[]"
+
+
+LOOKS = {
+    "glob": "import glob\nfound = glob.glob('../beside/*.csv')",
+    "walk": "import os\nfound = list(os.walk('../beside'))",
+    "exists": "import os\nfound = os.path.exists('../beside/a.csv')",
+    "isdir": "from os.path import isdir\nfound = isdir('../beside')",
+    "Path.is_file": "from pathlib import Path\nfound = Path('../beside/a.csv').is_file()",
+    "a function of a module": "import asks\nfound = asks.there('../beside/a.csv')",
+    "a cache": (
+        "found = 0\ntry: found = open('../beside/a.csv').read()\nexcept FileNotFoundError: pass"
+    ),
+    "an absolute path": "import os\nfound = os.path.exists(beside + '/a.csv')",
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+def test_what_a_cell_does_not_find_outside_is_named(
+    kernel: Kernel, project: Path, look: str
+) -> None:
+    """Files beside the notebook's folder stay, so a cell that looks for them goes another way."""
+    beside = project.parent / "beside"
+    beside.mkdir()
+    (beside / "a.csv").write_text("1")
+    (project / "asks.py").write_text("import os\ndef there(path): return os.path.isfile(path)\n")
+    assert kernel.run(f"beside = {str(beside)!r}").ok
+    ran = kernel.run(f"%%mecapy\n{look}")
+    assert ran.ok and kernel.value("bool(found)") == "False", ran.text
+    assert "beside" in ran.stderr and "did not travel; `%%mecapy --files" in ran.stderr
+
+
+def test_a_file_that_is_nowhere_is_not_named(kernel: Kernel, project: Path) -> None:
+    """Nor one that the cell makes, nor what Python looks for by itself."""
+    ran = kernel.run("""%%mecapy
+import os, pathlib, shutil
+if not os.path.exists("../none.csv") and not pathlib.Path("new.txt").exists():
+    pathlib.Path("new.txt").write_text("1")
+os.makedirs("new/er", exist_ok=True)
+shutil.which("no-such-program")
+""")
+    assert ran.ok and "did not travel" not in ran.stderr, ran.stderr
+
+
+def test_a_path_that_is_none_fails_as_at_home(kernel: Kernel, project: Path) -> None:
+    """Nothing of MecaPy stands in the traceback, as text and on the exception."""
+    ran = kernel.run("%%mecapy\nimport os\nos.path.exists(None)")
+    assert ran.error == "TypeError" and "placeholders" not in ran.text, ran.text
+    steps = (
+        "import sys, traceback; steps = [s.name for s in traceback.extract_tb(sys.last_traceback)]"
+    )
+    assert kernel.run(steps).ok and "wrapped" not in kernel.value("steps")

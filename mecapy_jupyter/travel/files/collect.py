@@ -119,7 +119,7 @@ def collect(
             {name: (size, name in small) for name, size in stays.items()},
             _deleted(folder, index, now),
             _ended_in(folder, index),
-            tuple(_below(path, folder) for path in looked),
+            tuple(looked),
             _new_links(folder, before, now),
             {name: time_ns for name, time_ns in times.items() if _is_set(time_ns, before, now)},
         ),
@@ -204,13 +204,6 @@ def _ended_in(folder: str, index: Index) -> str:
     task_folder = folder if index.start == "." else folder.removesuffix(f"/{index.start}")
     inside_it = now == task_folder or now.startswith(f"{task_folder}/")
     return os.path.relpath(now, folder) if inside_it else now
-
-
-def _below(path: str, folder: str) -> str:
-    """Relative to the folder; absolute outside it."""
-    if path == folder:
-        return "."
-    return path[len(folder) + 1 :] if path.startswith(f"{folder}/") else path
 
 
 def _content(path: Path) -> Any:

@@ -8,7 +8,8 @@ import os
 import re
 import shlex
 import tempfile
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 
@@ -23,7 +24,7 @@ _TO_QUOTE = re.compile(r"""[\s'"\\#*?\[\]]""")
 _LONGEST = 300
 
 
-def unsent(error: BaseException, folder: Path, sent: Container[str] = ()) -> list[str]:
+def unsent(error: BaseException, folder: Path, sent: Collection[str] = ()) -> list[str]:
     """How to send the file on which a cell failed. `sent`: paths of the files that travelled. Never
     raises.
     """
@@ -50,7 +51,7 @@ def _named(error: BaseException) -> list[str]:
     return [name for words in _SAID.findall(str(error)) for name in words if name]
 
 
-def _way_along(name: str, folder: Path, sent: Container[str]) -> list[str]:
+def _way_along(name: str, folder: Path, sent: Collection[str]) -> list[str]:
     """The option that sends a file of this machine; nothing if there is neither the file nor, for
     an absolute path, its folder.
     """
@@ -58,7 +59,7 @@ def _way_along(name: str, folder: Path, sent: Container[str]) -> list[str]:
     way = os.path.relpath(path, folder).replace(os.sep, "/")
     if not path.exists():
         return [_of_folder(path.parent, way)] if _is_only_here(name, path.parent) else []
-    if way in sent:
+    if way in sent or (sent and way == ".") or any(one.startswith(f"{way}/") for one in sent):
         return [f"a task cannot see {name}, a path of this machine; in the cell it is {way!r}"]
     absolute = (
         f"; in the cell it is {way!r}, because a task cannot see paths of this machine"
@@ -94,7 +95,7 @@ def looked_for(
     """
     found: list[str] = []
     for name in looked:
-        if name.startswith("/"):
+        if _leads_out(name):
             continue
         missed = [path for path, why in left.items() if why in SAID and _holder(path) == name]
         missed = [path for path in missed if path not in before]
@@ -104,6 +105,30 @@ def looked_for(
         elif left_why(name, left) and name not in before and (folder / name).is_file():
             found.append(_stayed([name], left))
     return found
+
+
+def looked_for_outside(
+    looked: Iterable[str], folder: Path, sent: Collection[str] = ()
+) -> list[str]:
+    """Remarks on what a cell did not find that is on this machine outside the notebook's folder, or
+    in it under a path of this machine; one for each folder.
+    """
+    names = [name for name in looked if _leads_out(name) and _is_here(folder / name)]
+    names = [name for name in names if _holder(name) not in names]
+    files = Counter(_holder(name) for name in names if (folder / name).is_file())
+    ways = {_holder(name) if files[_holder(name)] > 1 else name: None for name in names}
+    return [sentence for way in ways for sentence in _way_along(way, folder, sent)]
+
+
+def _leads_out(name: str) -> bool:
+    return name.startswith(("/", "../")) or name == ".."
+
+
+def _is_here(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def named_in(

@@ -24,6 +24,7 @@ from IPython.core.interactiveshell import ExecutionResult, InteractiveShell
 from traitlets.config import Config
 
 from mecapy_jupyter.shared import units
+from mecapy_jupyter.travel.files import placeholders
 from mecapy_worker.child import page_messages, registered_with_shell, unfinished
 from mecapy_worker.child.displays import FrameDisplayHook, FramePublisher
 from mecapy_worker.child.hooks import comms, debuggers, ipython, tqdm_bars
@@ -154,6 +155,7 @@ class TaskShell(InteractiveShell):
             self._show_only(error, exc_tuple, *args, **kwargs)
             return
         if error is not None:
+            placeholders.forget_frames(error.__traceback__)
             crash_line.note(error)
         if isinstance(error, MemoryError):
             error.add_note(

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from mecapy_jupyter.travel.files import placeholders
 from mecapy_worker.child import observation
 
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib", "/opt/", "/bin/")
@@ -181,7 +182,9 @@ def _is_pythons(frame: FrameType | None) -> bool:
         of_imports = ("importlib.metadata", "importlib_metadata", "pkgutil", "pkg_resources")
         if frame.f_code.co_filename.startswith("<frozen importlib") or by.startswith(of_imports):
             return True
-        if by.partition(".")[0] in _LOOKS_FOR_ITSELF or by.startswith("mecapy_"):
+        if by.partition(".")[0] in _LOOKS_FOR_ITSELF:
+            return True
+        if by.startswith("mecapy_") and by != placeholders.__name__:  # which asks for the user
             return True
         frame = frame.f_back
     return False
