@@ -17,7 +17,7 @@ SHOWN = RANDOM | frozenset(
         *("matplotlib.rcParams", "warnings.filters", "tqdm.pandas", "sys.argv", "sys.path"),
         *("logging", "logging.settings", "logging.waiting", "logging.records"),
         *("garbage collector", "thread switching", "thread stack", "signals", "nest_asyncio"),
-        "umask",
+        *("umask", "matplotlib.interactive"),
         *("control.names", "cvxpy.ids"),  # counters
     ]
 )

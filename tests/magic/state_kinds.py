@@ -47,6 +47,12 @@ STATE: dict[str, tuple[str, str, str, str]] = {
         "matplotlib.get_backend().lower()",
         "matplotlib.use('svg')",
     ),
+    "matplotlib.interactive": (
+        "import matplotlib.pyplot as plt",
+        "get_ipython().run_line_magic('matplotlib', 'inline'); plt.ioff()",
+        "plt.isinteractive()",
+        "plt.ion()",
+    ),
     "matplotlib.style": (
         "import matplotlib.pyplot as plt",
         "plt.style.library['thick'] = {'lines.linewidth': 9.0}",

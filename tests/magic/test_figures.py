@@ -127,3 +127,17 @@ def test_a_backend_that_shows_nothing_shows_nothing_there(kernel: Kernel) -> Non
     assert len(ran.pictures) == 1
     assert kernel.run("%%mecapy\nimport matplotlib; matplotlib.use('svg')").ok
     assert kernel.value("plt.get_backend().lower()") == "'svg'"
+
+
+def test_a_figure_of_a_notebook_that_shows_none_by_itself(kernel: Kernel) -> None:
+    """After `plt.ioff()`, in the notebook or in the cell, until `plt.ion()`."""
+    assert kernel.run("%matplotlib inline\nimport matplotlib.pyplot as plt\n_ = plt.ioff()").ok
+    try:
+        cell = "plt.figure(); plt.plot([1, 2]);"
+        assert not kernel.run(f"%%mecapy\n{cell}").pictures
+        assert kernel.run(f"%%mecapy\n_ = plt.ion(); {cell}").pictures
+        assert kernel.value("plt.isinteractive()") == "True"
+        assert not kernel.run(f"%%mecapy\n_ = plt.ioff(); {cell}").pictures
+        assert kernel.value("plt.isinteractive()") == "False"
+    finally:
+        kernel.run("plt.close('all'); plt.ion()")

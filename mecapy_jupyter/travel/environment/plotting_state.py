@@ -30,6 +30,18 @@ def _set_backend(name: str) -> None:
     library("matplotlib").use(name)
 
 
+def _is_interactive() -> bool:
+    """False after `plt.ioff()`, which keeps figures from showing by themselves. IPython turns it on
+    when it sets pyplot up, and leaves this mark.
+    """
+    is_set_up = hasattr(library("matplotlib.pyplot").draw_if_interactive, "called")
+    return not is_set_up or bool(library("matplotlib").is_interactive())
+
+
+def _set_interactive(on: bool) -> None:
+    library("matplotlib").interactive(on)
+
+
 class _OfALibrary:
     """Stands for a colour map that a package registers: the package is imported when it is used."""
 
@@ -171,6 +183,9 @@ def _set_pyvista(state: dict[str, Any]) -> None:
 
 PLOTTING: dict[str, StateKind] = {
     "matplotlib.backend": StateKind("matplotlib", _backend, _set_backend, _INLINE),
+    "matplotlib.interactive": StateKind(
+        "matplotlib.pyplot", _is_interactive, _set_interactive, fresh=True
+    ),
     "matplotlib.colormaps": StateKind("matplotlib", _colour_maps, _set_colour_maps),
     "matplotlib.style": StateKind("matplotlib.style", _styles, _set_styles, {}),
     "plotly.io": StateKind("plotly.io", _plotly, _set_plotly),
