@@ -231,13 +231,21 @@ TOLD = {
         "1\n2",
     ),
     "precision": ("get_ipython().run_line_magic('precision', {!r})", "3", "", "3.14159265"),
+    "pretty printing": (
+        "get_ipython().display_formatter.formatters['text/plain'].pprint = {!r}",
+        *(False, True, "{'b' * 50: 2, 'a' * 50: 1}"),
+    ),
+    "long lists": (
+        "get_ipython().display_formatter.formatters['text/plain'].max_seq_length = {!r}",
+        *(4, 1000, "list(range(9))"),
+    ),
 }
 
 
 @pytest.mark.parametrize(("tell", "to", "back", "cell"), TOLD.values(), ids=TOLD)
 @pytest.mark.cell("travels", "Settings of the shell (`%precision`)")
 def test_what_the_notebook_has_told_its_shell(
-    kernel: Kernel, tell: str, to: str, back: str, cell: str
+    kernel: Kernel, tell: str, to: object, back: object, cell: str
 ) -> None:
     """A cell shows what it would show here, and again when that is taken back."""
     try:

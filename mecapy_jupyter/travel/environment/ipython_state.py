@@ -13,11 +13,14 @@ from IPython.core.getipython import get_ipython
 
 from mecapy_jupyter.travel.environment import state_pickler
 
+_TEXT: dict[str, Any] = {"pprint": True, "max_width": 79, "max_seq_length": 1000, "verbose": False}
+"""`%pprint`, and `%config PlainTextFormatter…`."""
 FRESH: dict[str, Any] = {
     "ast_node_interactivity": "last_expr",
     "precision": "",
     "future": 0,
     "xmode": "Context",
+    "text": _TEXT,
 }
 _FUTURE = sum(
     {int(getattr(__future__, name).compiler_flag) for name in __future__.all_feature_names}
@@ -29,12 +32,13 @@ def get() -> dict[str, Any] | None:
     shell: Any = get_ipython()
     if shell is None:
         return None
-    precision = str(shell.display_formatter.formatters["text/plain"].float_precision)
+    formatter = shell.display_formatter.formatters["text/plain"]
     return {
         "ast_node_interactivity": str(shell.ast_node_interactivity),
-        "precision": precision,
+        "precision": str(formatter.float_precision),
         "future": shell.compile.flags & _FUTURE,
         "xmode": str(shell.InteractiveTB.mode),
+        "text": {name: getattr(formatter, name) for name in _TEXT},
     }
 
 
@@ -44,6 +48,8 @@ def put(state: dict[str, Any]) -> None:
     shell.ast_node_interactivity = state["ast_node_interactivity"]
     shell.InteractiveTB.set_mode(state["xmode"])
     formatter = shell.display_formatter.formatters["text/plain"]
+    for name, value in state.get("text", _TEXT).items():
+        setattr(formatter, name, value)
     if formatter.float_precision != state["precision"]:
         numpy: Any = sys.modules.get("numpy")
         options: Any = numpy.get_printoptions() if numpy is not None else {}
