@@ -37,3 +37,20 @@ def test_contexts_of_pint(
     assert (time.magnitude, str(time.units)) == (2, "second") and time._REGISTRY is u
     assert u._contexts["sp"] is notebook.ns["sp"] and u._contexts["dp"] is notebook.ns["dp"]
     assert (6 * u.kg).to("s", "dp").magnitude == 2 and not u._active_ctx.contexts
+
+
+@pytest.mark.field
+@pytest.mark.parametrize("known", [True, False])
+def test_axes_that_know_the_units_of_a_registry(notebook: Notebook, known: bool) -> None:
+    """After `setup_matplotlib`, until it is taken back."""
+    pytest.importorskip("pint")
+    notebook.local("import matplotlib.units, pint\nu = pint.UnitRegistry()\nu.setup_matplotlib()")
+    notebook.local(f"u.setup_matplotlib({known}); known = {known}")
+    notebook.remote(
+        "import matplotlib.figure\naxes = matplotlib.figure.Figure().subplots()\n"
+        "axes.plot([1, 2] * (u.mm if known else 1), [3, 4])\nlabel = axes.get_xlabel()\n"
+        "there = u.Quantity in matplotlib.units.registry\ndel axes",
+        *("u", "known"),
+    )
+    notebook.local("u.setup_matplotlib(False)")
+    assert notebook.ns["there"] == known and notebook.ns["label"] == "millimeter" * known

@@ -14,6 +14,7 @@ import uuid
 import weakref
 from typing import Any, cast
 
+from mecapy_jupyter.travel.environment import import_hook
 from mecapy_jupyter.travel.environment.state_kind import library
 
 _SETTINGS = (
@@ -104,7 +105,14 @@ def _described(registry: Any) -> dict[str, Any]:
         "preprocessors": list(registry.preprocessors),
         "definitions": [text for text in raw if text not in fresh],
         "contexts": [context.name for context in registry._active_ctx.contexts],
+        "plots": _plots(registry),
     }
+
+
+def _plots(registry: Any) -> bool:
+    """After `registry.setup_matplotlib()`: axes know its units."""
+    units: Any = sys.modules.get("matplotlib.units")
+    return units is not None and registry.Quantity in units.registry
 
 
 def _definitions(registry: Any) -> dict[str, None]:
@@ -175,6 +183,9 @@ def _define(registry: Any, about: dict[str, Any]) -> None:
         registry.formatter.default_format = about["format"]
     if registry._default_system_name != about["system"]:
         registry.default_system = about["system"]
+    if (plots := bool(about.get("plots"))) != _plots(registry):
+        # which has imported matplotlib.units whole
+        import_hook.when_imported("matplotlib.axis", lambda: registry.setup_matplotlib(plots))
     registry._contexts.update(about.get("added", {}))
     active = [context.name for context in registry._active_ctx.contexts]
     wanted = [name for name in about["contexts"] if name in registry._contexts]
