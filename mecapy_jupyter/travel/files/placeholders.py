@@ -25,6 +25,8 @@ _ASK = ("exists", "lexists", "isfile", "isdir")
 _FOR_THEMSELVES = frozenset(["linecache", "tokenize", "inspect", "traceback", "warnings"])
 _FOR_ANOTHER_END = frozenset(["makedirs", "mkdir", "which"])
 _root = _start = ""
+_trace_of: Callable[[BaseException], TracebackType | None]
+_trace_of = vars(BaseException)["__traceback__"].__get__
 _lstat = os.lstat  # which is wrapped where a task is observed
 _looked: dict[str, None] = {}
 _sizes: dict[str, int] = {}
@@ -130,8 +132,11 @@ def _wrap(name: str, *places: Any) -> None:
             setattr(place, name, wrapped)
 
 
-def forget_frames(trace: TracebackType | None) -> None:
-    """Take this module's steps out of a traceback: at home there are none."""
+def forget_frames(error: BaseException) -> None:
+    """Take this module's steps out of a traceback: at home there are none. A class of the user may
+    have something else in the attribute's place.
+    """
+    trace = _trace_of(error)
     while trace is not None:
         while (below := trace.tb_next) and below.tb_frame.f_code.co_filename == __file__:
             trace.tb_next = below.tb_next

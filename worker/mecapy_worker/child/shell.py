@@ -155,7 +155,7 @@ class TaskShell(InteractiveShell):
             self._show_only(error, exc_tuple, *args, **kwargs)
             return
         if error is not None:
-            placeholders.forget_frames(error.__traceback__)
+            placeholders.forget_frames(error)
             crash_line.note(error)
         if isinstance(error, MemoryError):
             error.add_note(
