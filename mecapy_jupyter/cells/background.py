@@ -5,6 +5,8 @@ reads its events, shows them in the cell, and at the end binds what has not chan
 from __future__ import annotations
 
 import dataclasses
+import functools
+import sys
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -24,6 +26,7 @@ from mecapy_jupyter.shared.units import listed
 from mecapy_jupyter.travel.changes.watch import Watch
 from mecapy_jupyter.travel.environment import (
     held_objects,
+    import_hook,
     module_changes,
     open_figures,
     process_state,
@@ -71,12 +74,20 @@ def start(client: Client, prepared: Prepared) -> Task:
     return task
 
 
+def _note(ambient: dict[str, Any], kind: str) -> None:
+    ambient.update(process_state.current([kind]))
+
+
 class _Before:
     """The notebook's state when the task was submitted, to detect changes at its end."""
 
     def __init__(self, namespace: dict[str, Any], task: Task, sent: Iterable[object]) -> None:
         self.names = dict(namespace)
         self.ambient = process_state.current()
+        for name, kind in process_state.KINDS.items():
+            if kind.module not in sys.modules:  # the result may import it
+                note = functools.partial(_note, self.ambient, name)
+                import_hook.when_imported(kind.module, note)
         self.held = held_objects.now()
         self.figures = open_figures.current()
         self.modules = module_changes.standing()

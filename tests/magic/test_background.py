@@ -13,7 +13,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from ..gate import Gate
-from .conftest import CELL_S, Kernel
+from .conftest import CELL_S, Kernel, started
 
 
 def heard_until_done(kernel: Kernel, job: str, message: str) -> list[dict[str, Any]]:
@@ -187,6 +187,21 @@ def test_state_of_the_thread_in_which_cells_run(kernel: Kernel, gate: Gate) -> N
     finally:
         kernel.run("np.set_printoptions(precision=8); np.seterr(under='ignore')")
         kernel.run("decimal.getcontext().prec = 28")
+
+
+def test_state_of_a_library_that_comes_with_the_result(
+    kernel_environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Nobody here has changed what was not loaded when the cell was submitted."""
+    with started(kernel_environment, tmp_path) as kernel:
+        assert kernel.run("%load_ext mecapy_jupyter").ok
+        ran = kernel.run(
+            "%%mecapy --bg --as job\nimport pandas as pd, numpy as np\n"
+            "np.set_printoptions(precision=3)\npd.options.display.max_rows = 7"
+        )
+        assert ran.ok and kernel.run("job.result(240)").ok, ran.text
+        seen = kernel.value("np.array([1 / 3]), pd.options.display.max_rows")
+        assert seen == "(array([0.333]), 7)"
 
 
 def test_several_at_once(kernel: Kernel, gate: Gate) -> None:
