@@ -189,3 +189,18 @@ def test_a_path_that_is_none_fails_as_at_home(kernel: Kernel, project: Path) -> 
         "import sys, traceback; steps = [s.name for s in traceback.extract_tb(sys.last_traceback)]"
     )
     assert kernel.run(steps).ok and "wrapped" not in kernel.value("steps")
+
+
+def test_what_a_cell_writes_beside_the_folder_is_named(kernel: Kernel, project: Path) -> None:
+    """It ends with the task; a file that came by `--files` and stays as it is does not count."""
+    (project.parent / "data").mkdir()
+    (project.parent / "data" / "a.csv").write_text("1")
+    ran = kernel.run("""%%mecapy --files ../data/*
+import os
+os.makedirs("../results", exist_ok=True)
+with open("../results/r.csv", "w") as out: out.write(open("../data/a.csv").read())
+with open("in.csv", "w") as out: out.write("1")
+""")
+    assert ran.ok and (project / "in.csv").exists()
+    assert "../results/r.csv did not come home: outside the notebook's folder" in ran.stderr
+    assert "../data/a.csv" not in ran.stderr, ran.stderr

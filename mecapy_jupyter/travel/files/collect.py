@@ -64,11 +64,13 @@ class Collected:
     times: dict[str, int] = field(default_factory=dict[str, int])
 
 
-def listing(folder: str) -> Listing:
-    """The files of a folder, without hidden folders and caches."""
+def listing(folder: str, without: str = "") -> Listing:
+    """The files of a folder, without hidden folders and caches, and without one below it."""
     found, todo = Listing(), deque([""])
     while todo:
         below = todo.popleft()
+        if without and below == f"{without}/":
+            continue
         with contextlib.suppress(OSError), os.scandir(f"{folder}/{below}") as entries:
             for entry in entries:
                 _list(entry, below + entry.name, found, todo)
@@ -125,6 +127,15 @@ def collect(
         ),
         small,
     )
+
+
+def above(folder: str, index: Index) -> dict[str, Mark]:
+    """The files of the task's folder that are not below the cell's, relative to that."""
+    if index.start == ".":
+        return {}
+    task_folder = folder.removesuffix(f"/{index.start}")
+    found = listing(task_folder, without=index.start).files
+    return {os.path.relpath(f"{task_folder}/{path}", folder): found[path] for path in found}
 
 
 def _is_set(time_ns: int, before: Listing, now: Listing) -> bool:

@@ -41,6 +41,7 @@ _ambient: dict[str, Any] = {}
 _held: held_objects.Held = {}
 _started_in: list[str] = []
 _found: list[files.Listing] = []
+_found_above: dict[str, files.Mark] = {}
 _found_index: list[Index] = []
 _figures: list[OpenFigures] = []
 
@@ -57,6 +58,7 @@ def begin(
     _held.update(held_objects.now())
     _started_in[:] = [os.getcwd()]  # noqa: PTH109 without pathlib, a page less
     _found[:], _found_index[:] = [files.listing(_started_in[0])], [index]
+    _found_above.update(files.above(_started_in[0], index))
     home_paths.begin(_started_in[0], index.home)
     placeholders.begin()
     return watch
@@ -64,7 +66,8 @@ def begin(
 
 def forget() -> None:
     """Restores the state before any task (`begin`)."""
-    for state in (_before, _ambient, _held, _started_in, _found, _found_index, _figures):
+    found = _found, _found_above, _found_index
+    for state in (_before, _ambient, _held, _started_in, *found, _figures):
         state.clear()
 
 
@@ -136,6 +139,7 @@ def collect(shell: TaskShell, task: TaskMessage, watch: Watch) -> Ended:
         "imported": module_importer.imported_anew() if task.cell else [],
     }
     home["folder"], small = files.collect(_started_in[0], _found[0], task.keep, _found_index[0])
+    home["left"] |= _written_above()
     home["ambient"] = process_state.changed(_ambient, process_state.current()) if task.cell else {}
     if task.cell and (held := held_objects.among(watch.known())):
         home["ambient"] = held_objects.without_copies(home["ambient"], _held)
@@ -245,6 +249,14 @@ def _cut(text: str) -> str:
     """Short enough to travel with the outcome; the exception itself comes home whole."""
     most = _ERROR_CHARS
     return text if len(text) <= most else f"{text[:most]}… (cut: {len(text):,} characters)"
+
+
+def _written_above() -> dict[str, str]:
+    """The files that the cell has written beside its folder, because they end with the task."""
+    now = files.above(_started_in[0], _found_index[0])
+    written = sorted(path for path, mark in now.items() if _found_above.get(path) != mark)
+    why = "outside the notebook's folder; write into the folder"
+    return {listed(written): why} if written else {}
 
 
 def _exception(error: BaseException) -> dict[str, Any]:
