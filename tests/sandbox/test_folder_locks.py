@@ -21,7 +21,7 @@ _CRASHES = f"""
 import os
 from mecapy_worker.pool.cgroups import Cgroup
 group = Cgroup{_SIZES}
-print(*group._folders.values())
+print(*group._folders.values(), flush=True)
 os._exit(1)
 """
 
