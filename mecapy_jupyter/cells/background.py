@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import sys
 import threading
+import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -74,8 +75,9 @@ def start(client: Client, prepared: Prepared) -> Task:
     return task
 
 
-def _note(ambient: dict[str, Any], kind: str) -> None:
-    ambient.update(process_state.current([kind]))
+def _note(held: weakref.ref[_Before], kind: str) -> None:
+    if before := held():
+        before.ambient.update(process_state.current([kind]))
 
 
 class _Before:
@@ -86,7 +88,7 @@ class _Before:
         self.ambient = process_state.current()
         for name, kind in process_state.KINDS.items():
             if kind.module not in sys.modules:  # the result may import it
-                note = functools.partial(_note, self.ambient, name)
+                note = functools.partial(_note, weakref.ref(self), name)
                 import_hook.when_imported(kind.module, note)
         self.held = held_objects.now()
         self.figures = open_figures.current()

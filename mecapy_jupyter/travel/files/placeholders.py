@@ -22,7 +22,8 @@ _MOST_LOOKED = 100
 _OF_THE_MACHINE = ("/proc", "/sys", "/dev", "/etc", "/run", "/usr", "/var", "/lib", "/bin", "/sbin")
 """Libraries look there for what a machine has."""
 _ASK = ("exists", "lexists", "isfile", "isdir")
-_FOR_THEMSELVES = frozenset(["linecache", "tokenize", "inspect", "traceback", "warnings"])
+FOR_THEMSELVES = frozenset(["linecache", "tokenize", "inspect", "traceback", "warnings"])
+"""Modules that look for source files on their own account."""
 _FOR_ANOTHER_END = frozenset(["makedirs", "mkdir", "which"])
 _root = _start = ""
 _trace_of: Callable[[BaseException], TracebackType | None]
@@ -151,7 +152,7 @@ def _asks(frame: FrameType | None) -> bool:
             return True
         if by not in sys.stdlib_module_names:
             return not by.startswith("mecapy_") and "-packages" not in frame.f_code.co_filename
-        if by in _FOR_THEMSELVES or by == "importlib" or frame.f_code.co_name in _FOR_ANOTHER_END:
+        if by in FOR_THEMSELVES or by == "importlib" or frame.f_code.co_name in _FOR_ANOTHER_END:
             return False
         frame = frame.f_back
     return False

@@ -136,7 +136,8 @@ class TaskShell(InteractiveShell):
         self._in_code += 1
         try:
             out.deliver()
-            failed = bool(await super().run_code(*args, **kwargs))  # pyright: ignore[reportUnknownMemberType]
+            run = super().run_code(*args, **kwargs)  # pyright: ignore[reportUnknownMemberType]
+            failed = bool(await run)
         finally:
             self._in_code -= 1
         out.between_code = before  # only here: an abandoned coroutine may end much later

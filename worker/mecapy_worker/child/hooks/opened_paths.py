@@ -21,7 +21,6 @@ from mecapy_jupyter.travel.files import placeholders
 from mecapy_worker.child import observation
 
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/", "/lib", "/opt/", "/bin/")
-_LOOKS_FOR_ITSELF = frozenset(["linecache", "traceback", "warnings", "tokenize", "inspect"])
 _SETTINGS = frozenset([".numba_config.yaml"])
 """Files that packages look for at each import, though few have them."""
 _MAKES = frozenset(["makedirs", "mkdir"])
@@ -167,7 +166,7 @@ def _reader_of_files(frame: FrameType | None) -> str:
         if observation.is_users(frame):
             return "user"
         package = str(frame.f_globals.get("__name__")).partition(".")[0]
-        if package in _LOOKS_FOR_ITSELF or frame.f_code.co_filename.startswith("<frozen"):
+        if package in placeholders.FOR_THEMSELVES or frame.f_code.co_filename.startswith("<frozen"):
             return ""
         if package not in sys.stdlib_module_names and package != "IPython":  # a cell's `open`
             return "" if package.startswith("mecapy_") else "package"
@@ -182,7 +181,7 @@ def _is_pythons(frame: FrameType | None) -> bool:
         of_imports = ("importlib.metadata", "importlib_metadata", "pkgutil", "pkg_resources")
         if frame.f_code.co_filename.startswith("<frozen importlib") or by.startswith(of_imports):
             return True
-        if by.partition(".")[0] in _LOOKS_FOR_ITSELF:
+        if by.partition(".")[0] in placeholders.FOR_THEMSELVES:
             return True
         if by.startswith("mecapy_") and by != placeholders.__name__:  # which asks for the user
             return True
